@@ -1,0 +1,6 @@
+//! The wire: paths, headers, bodies and errors of distribution-spec, and
+//! nothing of storage.
+
+mod settings;
+
+pub use settings::Settings;

@@ -1,0 +1,1 @@
+//! Manifests and indexes, as far as a registry reads them.

@@ -1,0 +1,23 @@
+//! The vocabulary of the OCI distribution specification, without any I/O.
+//!
+//! Strings from outside become these types once, at the edge, or are refused
+//! there. Each type has one grammar, `FromStr` and `Display` as its wire form,
+//! so that what is inside the program is always valid.
+
+mod descriptor;
+mod digest;
+mod error_code;
+mod media_type;
+mod name;
+mod reference;
+mod tag;
+mod upload_id;
+
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use error_code::ErrorCode;
+pub use media_type::{ManifestType, OCI_IMAGE_INDEX};
+pub use name::{InvalidName, RepositoryName};
+pub use reference::{InvalidReference, Reference};
+pub use tag::{InvalidTag, Tag};
+pub use upload_id::{InvalidUploadId, UploadId};

@@ -1,0 +1,92 @@
+//! What a registry can be told.
+
+use std::time::Duration;
+
+use regex_lite::Regex;
+
+/// How the registry behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether manifests, tags and blobs may be deleted (`storage.delete.enabled`).
+    pub delete: bool,
+    /// Whether every write is refused (`storage.maintenance.readonly.enabled`).
+    pub read_only: bool,
+    /// Which parts of a manifest must be there before it is accepted.
+    pub validation: Validation,
+    /// What happens to abandoned uploads (`storage.maintenance.uploadpurging`).
+    pub purging: Purging,
+    /// The most repositories in one answer (`catalog.maxentries`).
+    pub catalog_page: usize,
+    /// The most tags in one answer to a request with `n` (`tags.maxtags`).
+    pub tags_page: usize,
+}
+
+/// `validation` of the configuration.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// `validation.disabled`: accept manifests whose parts are missing.
+    pub disabled: bool,
+    /// `validation.manifests.indexes`: which children of an index must exist.
+    pub index_children: IndexChildren,
+    /// `validation.manifests.urls.allow`: if any, the URLs of foreign layers
+    /// must match one of them.
+    pub urls_allow: Vec<Regex>,
+    /// `validation.manifests.urls.deny`: URLs that match are refused.
+    pub urls_deny: Vec<Regex>,
+}
+
+/// `validation.manifests.indexes.platforms`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexChildren {
+    /// All of them.
+    All,
+    /// None of them.
+    None,
+    /// Those for one of these platforms.
+    Platforms(Vec<Platform>),
+}
+
+/// `validation.manifests.indexes.platformlist[]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    /// `amd64`, `arm64`, …
+    pub architecture: String,
+    /// `linux`, `windows`, …
+    pub os: String,
+}
+
+/// `storage.maintenance.uploadpurging`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purging {
+    /// Whether abandoned uploads are removed at all.
+    pub enabled: bool,
+    /// How old an upload must be.
+    pub age: Duration,
+    /// The time between two runs.
+    pub interval: Duration,
+    /// Only log what would be removed.
+    pub dry_run: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            delete: false,
+            read_only: false,
+            validation: Validation {
+                disabled: false,
+                index_children: IndexChildren::All,
+                urls_allow: Vec::new(),
+                urls_deny: Vec::new(),
+            },
+            purging: Purging {
+                enabled: true,
+                age: Duration::from_secs(7 * 24 * 3600),
+                interval: Duration::from_secs(24 * 3600),
+                dry_run: false,
+            },
+            catalog_page: 1000,
+            tags_page: 1000,
+        }
+    }
+}

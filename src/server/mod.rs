@@ -1,0 +1,41 @@
+//! Sockets: accepts connections, TLS or plain by the first byte, HTTP/1 and 2,
+//! bounds, signals and drain. Knows no route.
+
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where and how to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `http.addr` and `http.net`.
+    pub listen: Listen,
+    /// `http.tls`; plain HTTP without it.
+    pub tls: Option<tls::Settings>,
+    /// Not `http.http2.disabled`: HTTP/2 by ALPN.
+    pub http2: bool,
+    /// `http.h2c.enabled`: HTTP/2 without TLS, by prior knowledge.
+    pub h2c: bool,
+    /// `http.draintimeout`: how long running requests may take after SIGTERM.
+    pub drain: Duration,
+}
+
+/// What to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `host:port`; an empty host is every address.
+    Tcp(String),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// Who is at the other end of a connection: an extension of every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Unknown on a unix socket.
+    pub address: Option<SocketAddr>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}

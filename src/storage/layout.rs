@@ -1,0 +1,180 @@
+//! The layout of keys: registry:2's own tree, and what wharf adds beside it.
+//! The only file that forms a key.
+//!
+//! ```text
+//! docker/registry/v2/
+//!   blobs/<alg>/<hh>/<hex>/data                           the bytes of blobs and manifests
+//!   repositories/<name>/
+//!     _layers/<alg>/<hex>/link                            the repository holds this blob
+//!     _manifests/revisions/<alg>/<hex>/link               the repository holds this manifest
+//!     _manifests/tags/<tag>/current/link                  the manifest that the tag names
+//!     _manifests/tags/<tag>/index/<alg>/<hex>/link        every manifest that it ever named
+//!     _uploads/<uuid>/{startedat,data,wharf-note}         an upload session
+//!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
+//! ```
+//!
+//! A link file holds a digest `<alg>:<hex>`, without a newline: the *canonical*
+//! (SHA-256) digest under which the bytes lie in `blobs/`, which is how
+//! registry:2 keeps content that was pushed by its SHA-512 digest. A tag's
+//! links hold the digest of the revision that they name.
+
+use crate::oci::{Digest, RepositoryName, Tag, UploadId};
+
+const REPOSITORIES: &str = "docker/registry/v2/repositories";
+const BLOBS: &str = "docker/registry/v2/blobs";
+
+/// The name of one object. Its components never are `.` or `..`, since only
+/// this module makes keys, from parsed types.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+/// What several keys begin with: a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Prefix(String);
+
+/// Where an upload session lies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stage(String);
+
+impl Key {
+    /// The key with `/` between components, relative to the root directory.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The record that [`super::Store::probe`] writes.
+    pub(super) fn probe(id: &UploadId) -> Self {
+        Self(format!("docker/registry/v2/.wharf-probe-{id}.tmp"))
+    }
+}
+
+impl Prefix {
+    /// The prefix without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Stage {
+    /// The session's directory, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// When the session was started, in RFC 3339.
+    pub fn started_at(&self) -> Key {
+        Key(format!("{}/startedat", self.0))
+    }
+}
+
+/// The bytes of a blob or manifest, by its canonical digest.
+pub fn blob_data(digest: &Digest) -> Key {
+    let hex = digest.hex();
+    let shard = hex.get(..2).unwrap_or(hex);
+    Key(format!("{BLOBS}/{}/{shard}/{hex}/data", digest.algorithm()))
+}
+
+/// Says that a repository holds a blob.
+pub fn layer_link(repository: &RepositoryName, digest: &Digest) -> Key {
+    Key(format!(
+        "{REPOSITORIES}/{repository}/_layers/{}/{}/link",
+        digest.algorithm(),
+        digest.hex()
+    ))
+}
+
+/// Says that a repository holds a manifest.
+pub fn revision_link(repository: &RepositoryName, digest: &Digest) -> Key {
+    Key(format!(
+        "{REPOSITORIES}/{repository}/_manifests/revisions/{}/{}/link",
+        digest.algorithm(),
+        digest.hex()
+    ))
+}
+
+/// Says which manifest a tag names.
+pub fn tag_current(repository: &RepositoryName, tag: &Tag) -> Key {
+    Key(format!(
+        "{REPOSITORIES}/{repository}/_manifests/tags/{tag}/current/link"
+    ))
+}
+
+/// Says that a tag names or named a manifest.
+pub fn tag_history(repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Key {
+    Key(format!(
+        "{REPOSITORIES}/{repository}/_manifests/tags/{tag}/index/{}/{}/link",
+        digest.algorithm(),
+        digest.hex()
+    ))
+}
+
+/// Everything about one tag.
+pub fn tag(repository: &RepositoryName, tag: &Tag) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_manifests/tags/{tag}"))
+}
+
+/// The tags of a repository, one child each.
+pub fn tags(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_manifests/tags"))
+}
+
+/// What makes a directory a repository.
+pub fn manifests(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_manifests"))
+}
+
+/// The blobs that a repository holds.
+pub fn layers(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_layers"))
+}
+
+/// All repositories: the children are first components of names.
+pub fn repositories() -> Prefix {
+    Prefix(REPOSITORIES.to_owned())
+}
+
+/// The repositories below a name, and its own `_…` directories.
+pub fn below(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}"))
+}
+
+/// The referrers of one subject: `<alg>` children, each with `<hex>` children.
+pub fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
+    Prefix(format!(
+        "{REPOSITORIES}/{repository}/_referrers/{}/{}",
+        subject.algorithm(),
+        subject.hex()
+    ))
+}
+
+/// The referrers of one subject whose own digests use one algorithm.
+pub fn referrers_by(
+    repository: &RepositoryName,
+    subject: &Digest,
+    algorithm: crate::oci::Algorithm,
+) -> Prefix {
+    Prefix(format!(
+        "{}/{algorithm}",
+        referrers(repository, subject).as_str()
+    ))
+}
+
+/// The descriptor of one referrer, as JSON.
+pub fn referrer(repository: &RepositoryName, subject: &Digest, referrer: &Digest) -> Key {
+    Key(format!(
+        "{}/{}/{}/link",
+        referrers(repository, subject).as_str(),
+        referrer.algorithm(),
+        referrer.hex()
+    ))
+}
+
+/// One upload session.
+pub fn upload(repository: &RepositoryName, id: &UploadId) -> Stage {
+    Stage(format!("{REPOSITORIES}/{repository}/_uploads/{id}"))
+}
+
+/// The upload sessions of a repository, one child each.
+pub fn uploads(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_uploads"))
+}

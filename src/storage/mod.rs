@@ -1,0 +1,217 @@
+//! Where the bytes lie: [`Store`], the few verbs that the registry is written
+//! against, and the back ends that keep its promises.
+//!
+//! Two very different engines stand behind the trait (files, object stores),
+//! so it speaks of keys and bytes only. [`layout`] is the only place that forms
+//! a key.
+
+pub mod files;
+pub mod layout;
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+
+pub use layout::{Key, Prefix, Stage};
+
+/// Bytes on their way in or out. An error ends the stream.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// The largest record that [`Store::get`] reads into memory, in bytes: more
+/// than the largest manifest.
+pub const MAX_RECORD: u64 = 8 * 1024 * 1024;
+
+/// A store of keys and bytes.
+///
+/// For every back end: all methods may be called concurrently, except that
+/// one stage has one writer at a time. After `Ok` of a method that promises
+/// durability, the effect survives a power cut and is seen by every later call
+/// from any process. "Not there" is a value, never an error.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Size and age of a key, or `None` if it is absent.
+    async fn head(&self, key: &Key) -> Result<Option<Meta>, StorageError>;
+
+    /// The whole content of a small record (links, manifests), at most
+    /// [`MAX_RECORD`] bytes: a whole version, never a mixture of two.
+    async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError>;
+
+    /// Opens a key for reading: what is read later belongs to the version that
+    /// was opened.
+    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError>;
+
+    /// Replaces a key atomically; durable on return.
+    async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError>;
+
+    /// Creates a key if it is absent, atomically among all writers; durable on
+    /// return, whichever of the two it was.
+    async fn create(&self, key: &Key, content: Bytes) -> Result<Created, StorageError>;
+
+    /// Removes a key; absent is success; durable on return.
+    async fn delete(&self, key: &Key) -> Result<(), StorageError>;
+
+    /// Removes everything under a prefix; absent is success; durable on return.
+    /// Not atomic: a reader may see part of it gone.
+    async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError>;
+
+    /// At most `limit` names directly under a prefix, in byte order, those
+    /// greater than `after`. Memory is bounded by `limit`. A name present during
+    /// the whole call is listed; temporary files never are.
+    async fn children(
+        &self,
+        prefix: &Prefix,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Child>, StorageError>;
+
+    /// Whether anything exists under a prefix (on files: the directory itself).
+    async fn exists(&self, prefix: &Prefix) -> Result<bool, StorageError>;
+
+    /// Begins an upload of zero bytes. `started_at` is kept beside it, in
+    /// RFC 3339. Not durable: nothing was acknowledged yet.
+    async fn begin(&self, stage: &Stage, started_at: &str) -> Result<(), StorageError>;
+
+    /// How far an upload is, or `None` if there is no such upload.
+    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError>;
+
+    /// Appends to an upload whose size is `offset` and returns its new size.
+    /// Every byte that the stream yielded before an error of its own is kept;
+    /// the error comes back as [`StorageError::Interrupted`]. Another process
+    /// may go on where this one ended. Not durable.
+    async fn append(
+        &self,
+        stage: &Stage,
+        offset: u64,
+        content: ByteStream,
+    ) -> Result<u64, StorageError>;
+
+    /// Keeps a small note beside an upload (the state of its hash), replacing
+    /// the one before. Not durable, and possibly out of step after a crash: it
+    /// must say which size it stands for.
+    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError>;
+
+    /// The bytes of an upload from an offset on.
+    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError>;
+
+    /// Makes the whole upload visible under a key at once, replacing what was
+    /// there; durable on return. The session is gone afterwards except for what
+    /// [`Store::discard`] clears away. Copies nothing through this process.
+    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError>;
+
+    /// Forgets an upload and frees its space; absent is success.
+    async fn discard(&self, stage: &Stage) -> Result<(), StorageError>;
+
+    /// Writes, reads and removes a small record: whether the store works.
+    async fn probe(&self) -> Result<(), StorageError>;
+
+    /// Free and total bytes of the volume, where that means something.
+    async fn space(&self) -> Result<Option<Space>, StorageError>;
+}
+
+/// What [`Store::head`] tells about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// Bytes.
+    pub size: u64,
+    /// When this version was written, by the store's clock.
+    pub modified: SystemTime,
+}
+
+/// An opened key.
+#[derive(Clone)]
+pub struct Object {
+    /// Size and age of the version that was opened.
+    pub meta: Meta,
+    /// Its bytes.
+    pub content: Arc<dyn Content>,
+}
+
+/// The bytes of one version of a key.
+pub trait Content: Send + Sync + 'static {
+    /// Streams a range of bytes, which must lie within the size. The stream
+    /// ends early with an error if the bytes cannot be had.
+    fn read(&self, range: Range<u64>) -> ByteStream;
+}
+
+/// What [`Store::create`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The key is new.
+    New,
+    /// Somebody else's content is there and was left alone.
+    Exists,
+}
+
+/// One name directly under a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Child {
+    /// The last component, without slashes.
+    pub name: String,
+    /// Whether more lies below it.
+    pub is_prefix: bool,
+}
+
+/// The state of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// Bytes that can be read back.
+    pub size: u64,
+    /// What [`Store::annotate`] kept last.
+    pub note: Option<Bytes>,
+}
+
+/// Room on the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// Why the store could not do it. The text is for the log: it may name paths.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No space or no inodes are left, or a quota is used up.
+    #[error("the storage is full: {0}")]
+    Full(#[source] io::Error),
+    /// The volume does not allow it (read-only, permissions).
+    #[error("the storage refuses to be written: {0}")]
+    Refused(#[source] io::Error),
+    /// Anything else that failed: try again later.
+    #[error("the storage failed: {0}")]
+    Unavailable(#[source] io::Error),
+    /// The upload has another size than the caller thinks.
+    #[error("the upload has {actual} bytes, not {expected}")]
+    WrongOffset {
+        /// What the caller said.
+        expected: u64,
+        /// What is there.
+        actual: u64,
+    },
+    /// There is no such upload.
+    #[error("there is no such upload")]
+    UnknownStage,
+    /// The stream that was being appended broke off; its bytes up to there are kept.
+    #[error("the content broke off after {size} bytes of the upload: {cause}")]
+    Interrupted {
+        /// The upload's size now.
+        size: u64,
+        /// What the stream said.
+        cause: io::Error,
+    },
+    /// A record is larger than [`MAX_RECORD`].
+    #[error("`{key}` has {size} bytes, too many for a record")]
+    TooLarge {
+        /// Which record.
+        key: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+}
