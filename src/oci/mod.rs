@@ -7,6 +7,8 @@
 mod descriptor;
 mod digest;
 mod error_code;
+mod json;
+mod manifest;
 mod media_type;
 mod name;
 mod reference;
@@ -16,6 +18,7 @@ mod upload_id;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
 pub use error_code::ErrorCode;
+pub use manifest::{InvalidManifest, MAX_MANIFEST_SIZE, Manifest, Part, PartKind, Platform};
 pub use media_type::{ManifestType, OCI_IMAGE_INDEX};
 pub use name::{InvalidName, RepositoryName};
 pub use reference::{InvalidReference, Reference};
