@@ -1,6 +1,139 @@
 //! What a registry does, in its own words: repositories, manifests, tags,
 //! referrers, uploads. Knows neither headers nor paths.
+//!
+//! [`Registry`] is the whole; [`Repository`] is a name bound to it, and
+//! everything that happens within one repository hangs on it. Writes follow the
+//! order of docs/durability.md: content, then the links to it, then what
+//! names it; each is durable before the next begins, and all of them before
+//! the caller is told.
 
+mod blobs;
+mod catalog;
+mod error;
+mod fallback;
+mod hasher;
+mod links;
+mod manifests;
+mod parts;
+mod purge;
+mod referrers;
+mod sessions;
 mod settings;
+mod tags;
+mod uploads;
 
+use std::future::Future;
+use std::sync::Arc;
+
+pub use blobs::Blob;
+pub use error::Error;
+pub use manifests::{PutManifest, StoredManifest};
+pub use purge::Purged;
+pub use referrers::Referrers;
 pub use settings::{IndexChildren, Platform, Purging, Settings, Validation};
+pub use uploads::ChunkRange;
+
+use crate::oci::RepositoryName;
+use crate::storage::Store;
+use sessions::Sessions;
+
+/// A registry over a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    sessions: Sessions,
+}
+
+/// One repository, whether or not anything is in it. Cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    registry: Registry,
+    name: RepositoryName,
+}
+
+/// One page of a listing, in byte order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+impl Registry {
+    /// A registry over `store`.
+    pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                settings,
+                sessions: Sessions::default(),
+            }),
+        }
+    }
+
+    /// How it was told to behave.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The repository of that name.
+    pub fn repository(&self, name: &RepositoryName) -> Repository {
+        Repository {
+            registry: self.clone(),
+            name: name.clone(),
+        }
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.inner.store
+    }
+}
+
+impl Repository {
+    /// Its name.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.registry.store()
+    }
+
+    fn settings(&self) -> &Settings {
+        self.registry.settings()
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        if self.settings().read_only {
+            Err(Error::ReadOnly)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_deletable(&self) -> Result<(), Error> {
+        self.check_writable()?;
+        if self.settings().delete {
+            Ok(())
+        } else {
+            Err(Error::DeleteDisabled)
+        }
+    }
+}
+
+/// Runs a commit to its end even if the client hangs up: what has begun to be
+/// written is either finished or never visible.
+async fn uncancelled<T: Send + 'static>(
+    commit: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::spawn(commit).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Stopped),
+    }
+}

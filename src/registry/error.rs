@@ -1,0 +1,92 @@
+//! What can go wrong, in the words of the domain.
+
+use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName};
+use crate::storage::StorageError;
+
+/// Why the registry did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The blob is not in this repository.
+    #[error("blob {0} is not in this repository")]
+    BlobUnknown(Digest),
+    /// The manifest is not in this repository.
+    #[error("manifest {0} is not in this repository")]
+    ManifestUnknown(Reference),
+    /// Nothing was ever pushed under this name.
+    #[error("repository {0} does not exist")]
+    NameUnknown(RepositoryName),
+    /// There is no such upload: it was finished, cancelled, has expired, or
+    /// belongs to another repository.
+    #[error("there is no such upload: it was finished, was cancelled or has expired")]
+    UploadUnknown,
+    /// The chunk does not begin where the upload ends.
+    #[error("the chunk begins at byte {start}, but the upload has {size} bytes")]
+    ChunkOutOfOrder {
+        /// Where the chunk begins.
+        start: u64,
+        /// The upload's size in bytes.
+        size: u64,
+    },
+    /// Another request is writing to the upload.
+    #[error("another request is writing to this upload")]
+    UploadBusy,
+    /// What arrived has another length than was announced.
+    #[error("{expected} bytes were announced, and {actual} arrived")]
+    SizeMismatch {
+        /// Announced bytes.
+        expected: u64,
+        /// Bytes that arrived.
+        actual: u64,
+    },
+    /// The content has another digest than the client says.
+    #[error("the content's digest is {actual}, not {expected}")]
+    DigestMismatch {
+        /// What the client says.
+        expected: Digest,
+        /// What it is.
+        actual: Digest,
+    },
+    /// The manifest is malformed, or refused by the configuration.
+    #[error("{0}")]
+    ManifestInvalid(#[from] InvalidManifest),
+    /// The manifest names a URL or a size that is refused.
+    #[error("{0}")]
+    ManifestRefused(String),
+    /// The manifest needs content that is not in this repository.
+    #[error("the manifest needs content that is not in this repository: push it first")]
+    PartsUnknown(Vec<Digest>),
+    /// Deletes are switched off.
+    #[error("deleting is switched off")]
+    DeleteDisabled,
+    /// Every write is switched off.
+    #[error("the registry is read-only")]
+    ReadOnly,
+    /// The client's content broke off.
+    #[error("the content broke off after {size} bytes of the upload: {cause}")]
+    Interrupted {
+        /// The upload's size now: it can be continued from there.
+        size: u64,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The server stops while it was writing.
+    #[error("the registry is stopping")]
+    Stopped,
+    /// The store failed.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::UnknownStage => Self::UploadUnknown,
+            StorageError::Interrupted { size, cause } => Self::Interrupted { size, cause },
+            StorageError::WrongOffset { expected, actual } => Self::ChunkOutOfOrder {
+                start: expected,
+                size: actual,
+            },
+            other => Self::Storage(other),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Manifests (distribution-spec, "Pulling manifests", "Pushing manifests",
+//! "Deleting manifests"): kept byte for byte.
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use super::{Error, Repository, uncancelled};
+use crate::oci::{Algorithm, Digest, Manifest, ManifestType, Reference, Tag};
+use crate::storage::layout;
+
+/// A manifest as it was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// The digest that it was asked for by, or that its tag names.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: ManifestType,
+    /// Its bytes.
+    pub content: Bytes,
+}
+
+/// What became of a pushed manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutManifest {
+    /// Its digest, by the algorithm that the client used.
+    pub digest: Digest,
+    /// The subject that it now is a referrer of.
+    pub subject: Option<Digest>,
+}
+
+impl Repository {
+    /// A manifest of this repository. Content that does not match its digest
+    /// (bit rot) is never handed out: it counts as missing, so that the next
+    /// push of it heals it.
+    pub async fn manifest(&self, reference: &Reference) -> Result<StoredManifest, Error> {
+        let unknown = || Error::ManifestUnknown(reference.clone());
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => self.tagged(tag).await?.ok_or_else(unknown)?,
+        };
+        let content = self.manifest_content(&digest).await?.ok_or_else(unknown)?;
+        match Manifest::stored_type(&content) {
+            Ok(media_type) => Ok(StoredManifest {
+                digest,
+                media_type,
+                content,
+            }),
+            Err(error) => {
+                tracing::error!(repository = %self.name, %digest, %error, "this stored manifest cannot be served");
+                Err(unknown())
+            }
+        }
+    }
+
+    /// Stores a manifest, and points `tags` at it, all of them or none of this
+    /// call's effects are acknowledged. `reference` is what the client put it
+    /// under: a digest must be the content's own, a tag is one more tag.
+    pub async fn put_manifest(
+        &self,
+        reference: &Reference,
+        tags: Vec<Tag>,
+        content_type: Option<&str>,
+        content: Bytes,
+    ) -> Result<PutManifest, Error> {
+        self.check_writable()?;
+        let manifest = Manifest::parse(&content, content_type)?;
+        let canonical = Algorithm::Sha256.digest(&content);
+        let (digest, tags) = match reference {
+            Reference::Tag(tag) => (canonical.clone(), vec![tag.clone()]),
+            Reference::Digest(expected) => {
+                let actual = expected.algorithm().digest(&content);
+                if actual != *expected {
+                    return Err(Error::DigestMismatch {
+                        expected: expected.clone(),
+                        actual,
+                    });
+                }
+                (actual, tags)
+            }
+        };
+        self.check_parts(&manifest).await?;
+
+        let put = PutManifest {
+            digest: digest.clone(),
+            subject: manifest.subject.clone(),
+        };
+        let repository = self.clone();
+        uncancelled(async move {
+            repository
+                .commit_manifest(&manifest, content, &digest, &canonical, &tags)
+                .await
+        })
+        .await?;
+        Ok(put)
+    }
+
+    /// Content first, then what makes it a manifest of this repository, then
+    /// the names that people pull it by.
+    async fn commit_manifest(
+        &self,
+        manifest: &Manifest,
+        content: Bytes,
+        digest: &Digest,
+        canonical: &Digest,
+        tags: &[Tag],
+    ) -> Result<(), Error> {
+        let size = content.len() as u64;
+        self.store()
+            .put(&layout::blob_data(canonical), content)
+            .await?;
+        futures_util::try_join!(
+            self.link_revision(digest, canonical),
+            self.record_referrer(manifest, digest, size),
+        )?;
+        try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
+        Ok(())
+    }
+
+    /// Removes a manifest, the tags that name it and its place among its
+    /// subject's referrers. Its bytes stay until they are collected.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        self.check_deletable()?;
+        let revision = layout::revision_link(&self.name, digest);
+        if self.registry.link(&revision).await?.is_none() {
+            return Err(Error::ManifestUnknown(Reference::Digest(digest.clone())));
+        }
+        let repository = self.clone();
+        let digest = digest.clone();
+        uncancelled(async move {
+            let subject = repository.subject_of(&digest).await?;
+            repository.untag(&digest).await?;
+            repository.store().delete(&revision).await?;
+            if let Some(subject) = subject {
+                repository.forget_referrer(&subject, &digest).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The verified content of a manifest that this repository holds.
+    pub(super) async fn manifest_content(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
+        let Some(canonical) = self.held_manifest(digest).await? else {
+            return Ok(None);
+        };
+        let Some(content) = self.store().get(&layout::blob_data(&canonical)).await? else {
+            return Ok(None);
+        };
+        if digest.algorithm().digest(&content) != *digest {
+            tracing::error!(repository = %self.name, %digest, "this stored manifest is damaged and is taken for missing; pushing it again mends it");
+            return Ok(None);
+        }
+        Ok(Some(content))
+    }
+
+    /// The canonical digest of a manifest that this repository links.
+    pub(super) async fn held_manifest(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
+        self.registry
+            .link(&layout::revision_link(&self.name, digest))
+            .await
+    }
+
+    async fn link_revision(&self, digest: &Digest, canonical: &Digest) -> Result<(), Error> {
+        self.registry
+            .set_link(&layout::revision_link(&self.name, digest), canonical)
+            .await
+    }
+
+    async fn subject_of(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
+        let content = self.manifest_content(digest).await?;
+        Ok(content.and_then(|content| Manifest::stored(&content).ok()?.subject))
+    }
+}

@@ -1,0 +1,112 @@
+//! What a manifest needs before it is accepted (distribution-spec, "Pushing
+//! manifests": a registry may refuse a manifest whose parts are missing).
+
+use std::collections::HashSet;
+
+use futures_util::stream::{self, StreamExt};
+
+use super::{Error, IndexChildren, Repository};
+use crate::oci::{Digest, Manifest, Part, PartKind};
+use crate::storage::layout;
+
+/// Look-ups under way at once.
+const AT_ONCE: usize = 16;
+
+/// The most missing parts that are named.
+const NAMED: usize = 100;
+
+impl Repository {
+    /// Refuses a manifest whose parts are not in this repository, have another
+    /// size than it says, or have a URL that the configuration refuses. A
+    /// missing subject is no reason to refuse.
+    pub(super) async fn check_parts(&self, manifest: &Manifest) -> Result<(), Error> {
+        if self.settings().validation.disabled {
+            return Ok(());
+        }
+        for part in &manifest.parts {
+            self.check_urls(part)?;
+        }
+        // One look-up for each distinct part.
+        let mut seen = HashSet::new();
+        let wanted: Vec<&Part> = manifest
+            .parts
+            .iter()
+            .filter(|part| self.must_exist(part))
+            .filter(|part| seen.insert((&part.digest, matches!(part.kind, PartKind::Child(_)))))
+            .collect();
+        let mut results = stream::iter(wanted)
+            .map(|part| async move { (part, self.part_size(part).await) })
+            .buffered(AT_ONCE);
+        let mut missing: Vec<Digest> = Vec::new();
+        while let Some((part, size)) = results.next().await {
+            match size? {
+                Some(size) if size == part.size => {}
+                Some(size) => {
+                    return Err(Error::ManifestRefused(format!(
+                        "{} has {size} bytes, but the manifest says {}",
+                        part.digest, part.size
+                    )));
+                }
+                None => missing.push(part.digest.clone()),
+            }
+            if missing.len() >= NAMED {
+                break;
+            }
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::PartsUnknown(missing))
+        }
+    }
+
+    fn must_exist(&self, part: &Part) -> bool {
+        match &part.kind {
+            PartKind::Blob => true,
+            PartKind::ForeignLayer => part.urls.is_empty(),
+            PartKind::Child(platform) => match &self.settings().validation.index_children {
+                IndexChildren::All => true,
+                IndexChildren::None => false,
+                IndexChildren::Platforms(wanted) => platform.as_ref().is_some_and(|platform| {
+                    wanted.iter().any(|one| {
+                        one.os == platform.os && one.architecture == platform.architecture
+                    })
+                }),
+            },
+        }
+    }
+
+    async fn part_size(&self, part: &Part) -> Result<Option<u64>, Error> {
+        let meta = match part.kind {
+            PartKind::Child(_) => match self.held_manifest(&part.digest).await? {
+                Some(canonical) => self.store().head(&layout::blob_data(&canonical)).await?,
+                None => None,
+            },
+            PartKind::Blob | PartKind::ForeignLayer => self.blob_meta(&part.digest).await?,
+        };
+        Ok(meta.map(|meta| meta.size))
+    }
+
+    fn check_urls(&self, part: &Part) -> Result<(), Error> {
+        let validation = &self.settings().validation;
+        for url in &part.urls {
+            let allowed = validation.urls_allow.is_empty()
+                || validation
+                    .urls_allow
+                    .iter()
+                    .any(|pattern| pattern.is_match(url));
+            let denied = validation
+                .urls_deny
+                .iter()
+                .any(|pattern| pattern.is_match(url));
+            if denied || !allowed {
+                return Err(Error::ManifestRefused(format!(
+                    "the URL `{}` of {} is not allowed here (validation.manifests.urls)",
+                    url.chars().take(200).collect::<String>(),
+                    part.digest
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Referrers (distribution-spec, "Listing Referrers"): the manifests of a
+//! repository whose `subject` is a given digest.
+//!
+//! Each has a record under its subject, written before its push is
+//! acknowledged, whichever of the two came first. A record counts only while
+//! the repository still holds the manifest, so that a delete by registry:2 is
+//! seen. Merged with them are the indexes that clients keep under a tag where
+//! a registry has no referrers ([`super::fallback`]).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Error, Repository};
+use crate::oci::{Algorithm, Descriptor, Digest, Manifest};
+use crate::storage::layout;
+
+/// The most descriptors in one page.
+const PAGE: usize = 1000;
+
+/// The most bytes of JSON in one page: clients refuse manifests over 4 MB.
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// The most records that one request reads to fill its page.
+const EXAMINED: usize = 10_000;
+
+/// One page of referrers, ordered by digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrers {
+    /// The descriptors.
+    pub descriptors: Vec<Descriptor>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Digest>,
+}
+
+impl Repository {
+    /// The referrers of `subject` after `after`, at most `limit` of them, only
+    /// those of `artifact_type` if one is given. A subject that does not exist
+    /// has none.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: Option<usize>,
+    ) -> Result<Referrers, Error> {
+        let limit = limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let mut fallback = self.fallback_referrers(subject).await?;
+        if let Some(after) = after {
+            fallback = fallback.split_off(after);
+            fallback.remove(after);
+        }
+        let (candidates, more) = self.candidates(subject, after, &fallback).await?;
+
+        let mut descriptors = Vec::new();
+        let mut bytes = 0;
+        let mut last = None;
+        for digest in candidates {
+            if descriptors.len() == limit || bytes > PAGE_BYTES {
+                return Ok(Referrers {
+                    descriptors,
+                    next: last,
+                });
+            }
+            let descriptor = match self.recorded_referrer(subject, &digest).await? {
+                Some(descriptor) => Some(descriptor),
+                None => fallback.remove(&digest),
+            };
+            if let Some(descriptor) = descriptor
+                && artifact_type
+                    .is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted))
+            {
+                bytes += approximate_size(&descriptor);
+                descriptors.push(descriptor);
+            }
+            last = Some(digest);
+        }
+        Ok(Referrers {
+            descriptors,
+            next: last.filter(|_| more),
+        })
+    }
+
+    /// Digests that may be referrers, in order and without doubles, and whether
+    /// more follow.
+    async fn candidates(
+        &self,
+        subject: &Digest,
+        after: Option<&Digest>,
+        fallback: &BTreeMap<Digest, Descriptor>,
+    ) -> Result<(Vec<Digest>, bool), Error> {
+        let mut digests: Vec<Digest> = fallback.keys().cloned().collect();
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let begin = match after {
+                Some(after) if after.algorithm() > algorithm => continue,
+                Some(after) if after.algorithm() == algorithm => Some(after.hex()),
+                _ => None,
+            };
+            let prefix = layout::referrers_by(&self.name, subject, algorithm);
+            for child in self.store().children(&prefix, begin, EXAMINED).await? {
+                digests.extend(format!("{algorithm}:{}", child.name).parse::<Digest>().ok());
+            }
+        }
+        digests.sort_unstable();
+        digests.dedup();
+        let more = digests.len() > EXAMINED;
+        digests.truncate(EXAMINED);
+        Ok((digests, more))
+    }
+
+    /// The record of a referrer that this repository still holds.
+    async fn recorded_referrer(
+        &self,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> Result<Option<Descriptor>, Error> {
+        let key = layout::referrer(&self.name, subject, digest);
+        let (record, held) = futures_util::try_join!(
+            async { Ok(self.store().get(&key).await?) },
+            self.held_manifest(digest)
+        )?;
+        let (Some(record), Some(_)) = (record, held) else {
+            return Ok(None);
+        };
+        match serde_json::from_slice(&record) {
+            Ok(descriptor) => Ok(Some(descriptor)),
+            // A torn record: the manifest itself knows.
+            Err(_) => self.described(digest, subject).await,
+        }
+    }
+
+    /// Records a manifest under its subject, if it has one; durable on return.
+    pub(super) async fn record_referrer(
+        &self,
+        manifest: &Manifest,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), Error> {
+        let Some(subject) = &manifest.subject else {
+            return Ok(());
+        };
+        let key = layout::referrer(&self.name, subject, digest);
+        let record = serde_json::to_vec(&descriptor(manifest, digest, size))
+            .map_err(|error| Error::ManifestRefused(error.to_string()))?;
+        Ok(self.store().put(&key, Bytes::from(record)).await?)
+    }
+
+    /// Removes a manifest from its subject's referrers; durable on return.
+    pub(super) async fn forget_referrer(
+        &self,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        Ok(self
+            .store()
+            .delete(&layout::referrer(&self.name, subject, digest))
+            .await?)
+    }
+
+    /// The descriptor of a manifest that this repository holds, if its subject
+    /// is `subject`.
+    pub(super) async fn described(
+        &self,
+        digest: &Digest,
+        subject: &Digest,
+    ) -> Result<Option<Descriptor>, Error> {
+        let Some(content) = self.manifest_content(digest).await? else {
+            return Ok(None);
+        };
+        let manifest = Manifest::stored(&content).ok();
+        Ok(manifest
+            .filter(|manifest| manifest.subject.as_ref() == Some(subject))
+            .map(|manifest| descriptor(&manifest, digest, content.len() as u64)))
+    }
+}
+
+fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
+    Descriptor {
+        media_type: manifest.media_type.as_str().to_owned(),
+        digest: digest.clone(),
+        size,
+        artifact_type: manifest.artifact_type.clone(),
+        annotations: manifest.annotations.clone(),
+    }
+}
+
+fn approximate_size(descriptor: &Descriptor) -> usize {
+    let annotations = descriptor.annotations.iter().flatten();
+    300 + annotations
+        .map(|(key, value)| key.len() + value.len() + 8)
+        .sum::<usize>()
+}

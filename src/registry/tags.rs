@@ -1,0 +1,106 @@
+//! Tags: the movable names of manifests.
+
+use super::{Error, Page, Repository};
+use crate::oci::{Digest, Reference, Tag};
+use crate::storage::layout;
+
+/// The most tags in one answer to a request that does not say how many.
+const ALL: usize = 100_000;
+
+impl Repository {
+    /// The tags greater than `after` in byte order, at most `limit` (all, up to
+    /// 100,000, without one).
+    pub async fn tags(
+        &self,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Page<String>, Error> {
+        let limit = limit.map_or(ALL, |limit| limit.min(self.settings().tags_page));
+        let wanted = limit.saturating_add(1);
+        let names = self
+            .store()
+            .children(&layout::tags(&self.name), after, wanted)
+            .await?;
+        if names.is_empty() && !self.exists().await? {
+            return Err(Error::NameUnknown(self.name.clone()));
+        }
+        let more = names.len() > limit;
+        let items = names
+            .into_iter()
+            .take(limit)
+            .filter(|child| child.is_prefix && child.name.parse::<Tag>().is_ok())
+            .map(|child| child.name)
+            .collect();
+        Ok(Page {
+            items,
+            more: more && limit > 0,
+        })
+    }
+
+    /// Removes a tag; the manifest and its other tags stay.
+    pub async fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+        self.check_deletable()?;
+        if self.tagged(tag).await?.is_none() {
+            return Err(Error::ManifestUnknown(Reference::Tag(tag.clone())));
+        }
+        self.remove_tag(tag).await
+    }
+
+    /// The digest that a tag names.
+    pub(super) async fn tagged(&self, tag: &Tag) -> Result<Option<Digest>, Error> {
+        self.registry
+            .link(&layout::tag_current(&self.name, tag))
+            .await
+    }
+
+    /// Points a tag at a manifest that is in place; durable on return. The
+    /// history comes first: a tag without it would be collected by registry:2.
+    pub(super) async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
+        self.registry
+            .set_link(&layout::tag_history(&self.name, tag, digest), digest)
+            .await?;
+        self.registry
+            .set_link(&layout::tag_current(&self.name, tag), digest)
+            .await
+    }
+
+    /// Removes the tags that name a manifest.
+    pub(super) async fn untag(&self, digest: &Digest) -> Result<(), Error> {
+        const AT_ONCE: usize = 1000;
+        let mut after = None;
+        loop {
+            let names = self
+                .store()
+                .children(&layout::tags(&self.name), after.as_deref(), AT_ONCE)
+                .await?;
+            for child in &names {
+                if let Ok(tag) = child.name.parse()
+                    && self.tagged(&tag).await?.as_ref() == Some(digest)
+                {
+                    self.remove_tag(&tag).await?;
+                }
+            }
+            match names.into_iter().nth(AT_ONCE - 1) {
+                Some(last) => after = Some(last.name),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether anything was ever pushed under this name.
+    pub(super) async fn exists(&self) -> Result<bool, Error> {
+        Ok(self.store().exists(&layout::manifests(&self.name)).await?
+            || self.store().exists(&layout::layers(&self.name)).await?)
+    }
+
+    /// The pointer goes first, so that no reader sees the tag half gone.
+    async fn remove_tag(&self, tag: &Tag) -> Result<(), Error> {
+        self.store()
+            .delete(&layout::tag_current(&self.name, tag))
+            .await?;
+        Ok(self
+            .store()
+            .delete_all(&layout::tag(&self.name, tag))
+            .await?)
+    }
+}

@@ -1,0 +1,353 @@
+//! Upload sessions (distribution-spec, "Pushing blobs"): content is hashed
+//! while it is received, and the closing request only renames.
+//!
+//! Bytes of an unfinished upload are not durable: after a crash a session may
+//! have less than was acknowledged, never other bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use sha2::{Digest as _, Sha512};
+
+use super::hasher::Hasher;
+use super::sessions::Claim;
+use super::{Error, Repository, uncancelled};
+use crate::oci::{Algorithm, Digest, UploadId};
+use crate::storage::{ByteStream, Stage, Staged, layout};
+
+/// From this size on SHA-512 is taken while receiving, even if nobody asked:
+/// reading this much again at the end takes under ten seconds, and clients
+/// wait thirty for the closing answer.
+const REREAD_LIMIT: u64 = 4 * 1024 * 1024 * 1024;
+
+/// `Content-Range` of a chunk: the first and the last byte, inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkRange {
+    /// The first byte's offset.
+    pub start: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+impl Repository {
+    /// Starts an upload. `algorithm` is the one that the client announces to
+    /// close it with.
+    pub async fn start_upload(&self, algorithm: Option<Algorithm>) -> Result<UploadId, Error> {
+        self.check_writable()?;
+        let id = UploadId::random();
+        let stage = layout::upload(&self.name, &id);
+        let now = jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string();
+        self.store().begin(&stage, &now).await?;
+        if algorithm == Some(Algorithm::Sha512) {
+            let mut hasher = Hasher::default();
+            hasher.also(Sha512::new());
+            self.store().annotate(&stage, hasher.to_note()).await?;
+        }
+        Ok(id)
+    }
+
+    /// How many bytes of an upload are there.
+    pub async fn upload_size(&self, id: &UploadId) -> Result<u64, Error> {
+        let stage = layout::upload(&self.name, id);
+        Ok(self.staged(&stage).await?.size)
+    }
+
+    /// Appends a chunk and returns the upload's new size.
+    pub async fn append(
+        &self,
+        id: &UploadId,
+        range: Option<ChunkRange>,
+        content: ByteStream,
+    ) -> Result<u64, Error> {
+        self.check_writable()?;
+        let mut upload = self.resume(id).await?;
+        upload.receive(range, content).await?;
+        upload.save().await?;
+        Ok(upload.hasher.size())
+    }
+
+    /// Appends the last chunk, if there is one, and makes the whole a blob of
+    /// this repository. If the content does not have the digest, the session
+    /// is dropped.
+    pub async fn finish(
+        &self,
+        id: &UploadId,
+        digest: &Digest,
+        range: Option<ChunkRange>,
+        content: ByteStream,
+    ) -> Result<(), Error> {
+        self.check_writable()?;
+        let mut upload = self.resume(id).await?;
+        if upload.hasher.size() == 0 && digest.algorithm() == Algorithm::Sha512 {
+            upload.hasher.also(Sha512::new());
+        }
+        if let Err(error) = upload.receive(range, content).await {
+            upload.save().await?;
+            return Err(error);
+        }
+        let digest = digest.clone();
+        uncancelled(async move { upload.commit(&digest).await }).await
+    }
+
+    /// Stores a blob that comes in one request (distribution-spec, "Single
+    /// POST"): all of it or nothing.
+    pub async fn put_blob(&self, digest: &Digest, content: ByteStream) -> Result<(), Error> {
+        let id = self.start_upload(Some(digest.algorithm())).await?;
+        let result = self.finish(&id, digest, None, content).await;
+        if result.is_err() {
+            self.cancel(&id).await?;
+        }
+        result
+    }
+
+    /// Cancels an upload.
+    pub async fn cancel_upload(&self, id: &UploadId) -> Result<(), Error> {
+        self.check_writable()?;
+        self.upload_size(id).await?;
+        self.cancel(id).await
+    }
+
+    async fn cancel(&self, id: &UploadId) -> Result<(), Error> {
+        let stage = layout::upload(&self.name, id);
+        let _claim = self.registry.inner.sessions.claim(&stage).await?;
+        Ok(self.store().discard(&stage).await?)
+    }
+
+    async fn staged(&self, stage: &Stage) -> Result<Staged, Error> {
+        self.store()
+            .staged(stage)
+            .await?
+            .ok_or(Error::UploadUnknown)
+    }
+
+    /// Claims an upload and brings its hash up to its size.
+    async fn resume(&self, id: &UploadId) -> Result<Upload, Error> {
+        let stage = layout::upload(&self.name, id);
+        let claim = self.registry.inner.sessions.claim(&stage).await?;
+        let staged = self.staged(&stage).await?;
+        let hasher = staged
+            .note
+            .as_deref()
+            .and_then(Hasher::from_note)
+            // After a crash there may be fewer bytes than the note stands for.
+            .filter(|hasher| hasher.size() <= staged.size)
+            .unwrap_or_default();
+        let mut upload = Upload {
+            repository: self.clone(),
+            stage,
+            hasher,
+            _claim: claim,
+        };
+        upload.catch_up(staged.size).await?;
+        Ok(upload)
+    }
+}
+
+/// An upload that this request writes to.
+struct Upload {
+    repository: Repository,
+    stage: Stage,
+    hasher: Hasher,
+    _claim: Claim,
+}
+
+impl Upload {
+    /// Hashes what lies in the store beyond the hash's state.
+    async fn catch_up(&mut self, size: u64) -> Result<(), Error> {
+        if self.hasher.size() < size {
+            let mut rest = self
+                .repository
+                .store()
+                .reread(&self.stage, self.hasher.size())
+                .await?;
+            while let Some(bytes) = rest.next().await {
+                self.hasher.update(&bytes.map_err(unreadable)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives a chunk: checks where it begins, and hashes while it is written.
+    async fn receive(
+        &mut self,
+        range: Option<ChunkRange>,
+        content: ByteStream,
+    ) -> Result<(), Error> {
+        let begin = self.hasher.size();
+        if let Some(range) = range
+            && range.start != begin
+        {
+            return Err(Error::ChunkOutOfOrder {
+                start: range.start,
+                size: begin,
+            });
+        }
+        let limit = range.map(|range| begin.saturating_add(range.length));
+        let tap = Tap::new(content, std::mem::take(&mut self.hasher), limit);
+        let mut outcome = Ok(begin);
+        while !tap.ended() {
+            tap.pause_before_sha512_is_needed();
+            let offset = tap.size();
+            outcome = self
+                .repository
+                .store()
+                .append(&self.stage, offset, Box::pin(tap.clone()))
+                .await;
+            let Ok(size) = outcome else {
+                break;
+            };
+            if !tap.ended() && size >= REREAD_LIMIT {
+                let sha512 = self.reread_sha512().await?;
+                tap.also(sha512);
+            }
+        }
+        self.hasher = tap.into_hasher();
+        let received = self.hasher.size() - begin;
+        if let Some(range) = range
+            && received != range.length
+        {
+            return Err(Error::SizeMismatch {
+                expected: range.length,
+                actual: received,
+            });
+        }
+        outcome.map(drop).map_err(Error::from)
+    }
+
+    /// Keeps the state of the hash for the next request.
+    async fn save(&self) -> Result<(), Error> {
+        Ok(self
+            .repository
+            .store()
+            .annotate(&self.stage, self.hasher.to_note())
+            .await?)
+    }
+
+    /// Makes the upload a blob: the bytes become visible, then the links to
+    /// them, each durable before the next.
+    async fn commit(self, digest: &Digest) -> Result<(), Error> {
+        let store = self.repository.store();
+        let actual = match self.hasher.digest(digest.algorithm()) {
+            Some(actual) => actual,
+            None => {
+                let sha512 = self.reread_sha512().await?;
+                Digest::from_hash(Algorithm::Sha512, &sha512.finalize())
+            }
+        };
+        if actual != *digest {
+            store.discard(&self.stage).await?;
+            return Err(Error::DigestMismatch {
+                expected: digest.clone(),
+                actual,
+            });
+        }
+        let canonical = self.hasher.canonical();
+        // Replaces what may be there already: these bytes were just verified,
+        // those may be torn.
+        store
+            .publish(&self.stage, &layout::blob_data(&canonical))
+            .await?;
+        self.repository.link_blob(digest, &canonical).await?;
+        Ok(store.discard(&self.stage).await?)
+    }
+
+    async fn reread_sha512(&self) -> Result<Sha512, Error> {
+        let mut sha512 = Sha512::new();
+        let mut content = self.repository.store().reread(&self.stage, 0).await?;
+        while let Some(bytes) = content.next().await {
+            sha512.update(bytes.map_err(unreadable)?);
+        }
+        Ok(sha512)
+    }
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::Storage(crate::storage::StorageError::Unavailable(error))
+}
+
+/// Content on its way into the store, hashed as it passes. Clones share it, so
+/// that what is left after a pause can be appended too.
+#[derive(Clone)]
+struct Tap(Arc<Mutex<Source>>);
+
+struct Source {
+    content: ByteStream,
+    hasher: Hasher,
+    /// The upload's size at which the client said that the chunk ends.
+    limit: Option<u64>,
+    /// The upload's size at which to pause.
+    pause: Option<u64>,
+    ended: bool,
+}
+
+impl Tap {
+    fn new(content: ByteStream, hasher: Hasher, limit: Option<u64>) -> Self {
+        Self(Arc::new(Mutex::new(Source {
+            content,
+            hasher,
+            limit,
+            pause: None,
+            ended: false,
+        })))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Source> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    fn size(&self) -> u64 {
+        self.lock().hasher.size()
+    }
+
+    fn also(&self, sha512: Sha512) {
+        self.lock().hasher.also(sha512);
+    }
+
+    fn pause_before_sha512_is_needed(&self) {
+        let mut source = self.lock();
+        source.pause = (!source.hasher.takes(Algorithm::Sha512)).then_some(REREAD_LIMIT);
+    }
+
+    fn into_hasher(self) -> Hasher {
+        std::mem::take(&mut self.lock().hasher)
+    }
+}
+
+impl Stream for Tap {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut source = self.lock();
+        let source = &mut *source;
+        if source.ended
+            || source
+                .pause
+                .is_some_and(|size| source.hasher.size() >= size)
+        {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(source.content.poll_next_unpin(context));
+        match &next {
+            Some(Ok(bytes)) => {
+                let size = source.hasher.size() + bytes.len() as u64;
+                if source.limit.is_some_and(|limit| size > limit) {
+                    source.ended = true;
+                    return Poll::Ready(Some(Err(io::Error::other("more bytes than announced"))));
+                }
+                source.hasher.update(bytes);
+            }
+            Some(Err(_)) | None => source.ended = true,
+        }
+        Poll::Ready(next)
+    }
+}
