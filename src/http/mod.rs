@@ -1,6 +1,61 @@
 //! The wire: paths, headers, bodies and errors of distribution-spec, and
 //! nothing of storage.
+//!
+//! Every request under `/v2/` goes the same way: [`gate`] finds out who asks,
+//! [`operation`] parses what is asked into one value, [`crate::access`] turns
+//! both into a right, and the handler of that resource, which takes the right
+//! as an argument, does it.
 
+mod answer;
+mod blobs;
+mod body;
+mod catalog;
+mod error;
+mod gate;
+mod locations;
+mod manifests;
+mod operation;
+mod query;
+mod ranges;
+mod referrers;
 mod settings;
+mod tags;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::Router;
 
 pub use settings::Settings;
+
+use crate::access::Access;
+use crate::auth::Authenticator;
+use crate::registry::Registry;
+use locations::Locations;
+
+/// What answering a request needs.
+pub struct State {
+    /// What a registry does.
+    pub registry: Registry,
+    /// Who asks.
+    pub authenticator: Arc<Authenticator>,
+    /// What they may.
+    pub access: Access,
+    /// How paths and answers look.
+    pub settings: Settings,
+    /// Whether requests are to be answered at all (registry:2's health gate).
+    pub healthy: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// Everything that the main port answers. One function sees every request: no
+/// route can be added beside the gate.
+pub fn router(state: State) -> Router {
+    let state = Arc::new(state);
+    Router::new().fallback(move |request| gate::answer(Arc::clone(&state), request))
+}
+
+impl State {
+    fn locations(&self) -> Locations<'_> {
+        Locations::new(&self.settings)
+    }
+}

@@ -28,14 +28,18 @@ impl Repository {
         }
         // One look-up for each distinct part.
         let mut seen = HashSet::new();
-        let wanted: Vec<&Part> = manifest
+        let wanted: Vec<Part> = manifest
             .parts
             .iter()
             .filter(|part| self.must_exist(part))
             .filter(|part| seen.insert((&part.digest, matches!(part.kind, PartKind::Child(_)))))
+            .cloned()
             .collect();
         let mut results = stream::iter(wanted)
-            .map(|part| async move { (part, self.part_size(part).await) })
+            .map(|part| async move {
+                let size = self.part_size(&part).await;
+                (part, size)
+            })
             .buffered(AT_ONCE);
         let mut missing: Vec<Digest> = Vec::new();
         while let Some((part, size)) = results.next().await {

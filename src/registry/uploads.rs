@@ -67,9 +67,15 @@ impl Repository {
     ) -> Result<u64, Error> {
         self.check_writable()?;
         let mut upload = self.resume(id).await?;
-        upload.receive(range, content).await?;
-        upload.save().await?;
-        Ok(upload.hasher.size())
+        // A write that the client's hanging up cut short could land after the
+        // next request has measured the upload: so it runs to its end.
+        uncancelled(async move {
+            let received = upload.receive(range, content).await;
+            upload.save().await?;
+            received?;
+            Ok(upload.hasher.size())
+        })
+        .await
     }
 
     /// Appends the last chunk, if there is one, and makes the whole a blob of
@@ -87,12 +93,15 @@ impl Repository {
         if upload.hasher.size() == 0 && digest.algorithm() == Algorithm::Sha512 {
             upload.hasher.also(Sha512::new());
         }
-        if let Err(error) = upload.receive(range, content).await {
-            upload.save().await?;
-            return Err(error);
-        }
         let digest = digest.clone();
-        uncancelled(async move { upload.commit(&digest).await }).await
+        uncancelled(async move {
+            if let Err(error) = upload.receive(range, content).await {
+                upload.save().await?;
+                return Err(error);
+            }
+            upload.commit(&digest).await
+        })
+        .await
     }
 
     /// Stores a blob that comes in one request (distribution-spec, "Single

@@ -1,0 +1,40 @@
+//! `_catalog`: Docker's list of repositories.
+
+use axum::response::Response;
+use http::header::LINK;
+use serde_json::json;
+
+use super::State;
+use super::answer;
+use super::error::Problem;
+use crate::access::MayList;
+
+/// Without `n` registry:2 answers with this many.
+const DEFAULT_PAGE: usize = 100;
+
+pub(super) async fn list(
+    state: &State,
+    _allowed: MayList,
+    after: Option<&str>,
+    limit: Option<usize>,
+) -> Result<Response, Problem> {
+    let most = state.registry.settings().catalog_page;
+    let n = limit.unwrap_or(DEFAULT_PAGE).min(most);
+    let page = state.registry.catalog(after, n).await?;
+    let names: Vec<&str> = page
+        .items
+        .iter()
+        .map(crate::oci::RepositoryName::as_str)
+        .collect();
+    let mut response = answer::json("application/json", &json!({ "repositories": names }))?;
+    if page.more
+        && let Some(last) = names.last()
+    {
+        let link = state
+            .locations()
+            .next("_catalog", &[("last", last), ("n", &n.to_string())])?;
+        response.headers_mut().insert(LINK, link);
+        answer::warn_if_clamped(&mut response, limit, n);
+    }
+    Ok(response)
+}

@@ -1,0 +1,248 @@
+//! Errors on the wire (distribution-spec, "Error Codes"): the one place that
+//! turns what went wrong into status, code and words.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::access::Denied;
+use crate::auth::Unidentified;
+use crate::oci::ErrorCode;
+use crate::registry::Error;
+use crate::storage::StorageError;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: ErrorCode,
+    message: String,
+    /// One entry of the body for each; one with `null` if there are none.
+    details: Vec<Value>,
+    headers: HeaderMap,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            headers: HeaderMap::new(),
+            cause: None,
+        }
+    }
+
+    pub(super) fn bad_request(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(super) fn not_found(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// Something that cannot happen did: the log says what.
+    pub(super) fn internal(cause: impl ToString) -> Self {
+        let message =
+            "the registry made a mistake: its log says more under this answer's X-Request-Id";
+        Self {
+            cause: Some(cause.to_string()),
+            ..Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                ErrorCode::Unknown,
+                message,
+            )
+        }
+    }
+
+    pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::Unsupported,
+            format!("this method is not allowed here; these are: {allowed}"),
+        )
+        .with(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// The answer to `OPTIONS`, which is no error: 204 and `Allow`.
+    pub(super) fn options(allowed: &'static str) -> Self {
+        Self::new(StatusCode::NO_CONTENT, ErrorCode::Unsupported, "")
+            .with(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    pub(super) fn too_many_tags(limit: usize) -> Self {
+        Self::new(
+            StatusCode::URI_TOO_LONG,
+            ErrorCode::Unsupported,
+            format!("at most {limit} tags can be given in one request"),
+        )
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::SizeInvalid,
+            format!("the manifest is larger than {limit} bytes: keep large data in blobs"),
+        )
+    }
+
+    pub(super) fn unhealthy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "a health check is failing: /debug/health on the debug port says which",
+        )
+        .with(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
+    /// The caller could not be identified. `host` is how they reached us.
+    pub(super) fn unidentified(
+        why: Unidentified,
+        challenge: Option<HeaderValue>,
+        host: &str,
+    ) -> Self {
+        let message = match why {
+            Unidentified::Missing => {
+                format!("authentication required: log in first (docker login {host})")
+            }
+            Unidentified::Wrong => format!("authentication required: {why} (docker login {host})"),
+            Unidentified::Busy => {
+                return Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::TooManyRequests,
+                    "too many logins at once: try again in a moment",
+                )
+                .with(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+        };
+        let problem = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message);
+        match challenge {
+            Some(challenge) => problem.with(WWW_AUTHENTICATE, challenge),
+            None => problem,
+        }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// What the log should say and the client should not read.
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    fn details(mut self, details: impl IntoIterator<Item = Value>) -> Self {
+        self.details = details.into_iter().collect();
+        self
+    }
+
+    fn caused_by(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, denied.reason)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::BlobUnknown(digest) => {
+                Self::not_found(ErrorCode::BlobUnknown, message).details([json!(digest.to_string())])
+            }
+            // Docker prints this message as it is; it has always been these words.
+            Error::ManifestUnknown(reference) => {
+                Self::not_found(ErrorCode::ManifestUnknown, "manifest unknown")
+                    .details([json!(format!("unknown reference {reference}"))])
+            }
+            Error::NameUnknown(name) => {
+                Self::not_found(ErrorCode::NameUnknown, message).details([json!({"name": name.as_str()})])
+            }
+            Error::UploadUnknown => Self::not_found(ErrorCode::BlobUploadUnknown, message),
+            Error::ChunkOutOfOrder { .. } => {
+                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid, message)
+            }
+            Error::UploadBusy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+                    .with(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Error::SizeMismatch { .. } => Self::bad_request(ErrorCode::SizeInvalid, message),
+            Error::DigestMismatch { .. } => Self::bad_request(ErrorCode::DigestInvalid, message),
+            Error::ManifestInvalid(_) | Error::ManifestRefused(_) => {
+                Self::bad_request(ErrorCode::ManifestInvalid, message)
+            }
+            Error::PartsUnknown(digests) => Self::bad_request(ErrorCode::ManifestBlobUnknown, message)
+                .details(digests.iter().map(|digest| json!(digest.to_string()))),
+            Error::DeleteDisabled => Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::Unsupported,
+                "deleting is switched off: set storage.delete.enabled (REGISTRY_STORAGE_DELETE_ENABLED=true)",
+            )
+            .with(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Error::ReadOnly => Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::Unsupported,
+                "the registry is read-only (storage.maintenance.readonly.enabled)",
+            )
+            .with(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Error::Interrupted { .. } => Self::bad_request(ErrorCode::BlobUploadInvalid, message),
+            Error::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message),
+            Error::Storage(error) => storage(&error),
+        }
+    }
+}
+
+/// The store's own words name paths, so they go to the log.
+fn storage(error: &StorageError) -> Problem {
+    match error {
+        StorageError::Full(_) => Problem::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            ErrorCode::Unavailable,
+            "the registry's disk is full: ask its administrator to make room",
+        ),
+        _ => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "the registry's storage does not work at the moment: its log says why",
+        )
+        .with(RETRY_AFTER, HeaderValue::from_static("5")),
+    }
+    .caused_by(error)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if self.status == StatusCode::NO_CONTENT {
+            return response;
+        }
+        let details = if self.details.is_empty() {
+            vec![Value::Null]
+        } else {
+            self.details
+        };
+        let errors: Vec<Value> = details
+            .into_iter()
+            .map(|detail| json!({"code": self.code.as_str(), "message": self.message, "detail": detail}))
+            .collect();
+        let body = format!("{}\n", json!({ "errors": errors }));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *response.body_mut() = Body::from(body);
+        response
+    }
+}

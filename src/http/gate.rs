@@ -1,0 +1,216 @@
+//! The way of every request: healthy? who? what? may they? Then the handler.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::answer::DOCKER_API_VERSION;
+use super::error::Problem;
+use super::operation::{Operation, Resource};
+use super::{State, answer, blobs, catalog, manifests, referrers, tags, uploads};
+use crate::auth::{Identity, Unidentified};
+
+/// Answers one request, whatever happens.
+pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
+    let answered = AssertUnwindSafe(route(&state, request))
+        .catch_unwind()
+        .await;
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(_) => Problem::internal("a handler panicked").into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in &state.settings.headers {
+        headers.insert(name, value.clone());
+    }
+    response
+}
+
+async fn route(state: &State, request: Request) -> Response {
+    if !(state.healthy)() {
+        return Problem::unhealthy().into_response();
+    }
+    let path = request.uri().path();
+    let path = path
+        .strip_prefix(state.settings.prefix.as_str())
+        .unwrap_or(path)
+        .to_owned();
+    // Load balancers and charts probe this.
+    if path == "/" || path.is_empty() {
+        return alive();
+    }
+    let identity = match identify(state, request.headers()).await {
+        Ok(identity) => identity,
+        Err(why) => {
+            let host = login_host(&request);
+            return Problem::unidentified(why, state.authenticator.challenge(), &host)
+                .into_response();
+        }
+    };
+    let query = request.uri().query().unwrap_or_default();
+    let operation = match Operation::parse(request.method(), &path, query) {
+        Ok(operation) => operation,
+        Err(problem) => return problem.into_response(),
+    };
+    match dispatch(state, &identity, operation, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn dispatch(
+    state: &State,
+    identity: &Identity,
+    operation: Operation,
+    request: Request,
+) -> Result<Response, Problem> {
+    let head = request.method() == Method::HEAD;
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
+    let access = &state.access;
+    let (name, resource) = match operation {
+        Operation::Base => return answer::json("application/json", &serde_json::json!({})),
+        Operation::Catalog { after, limit } => {
+            return catalog::list(state, access.lists(identity)?, after.as_deref(), limit).await;
+        }
+        Operation::In(name, resource) => (name, resource),
+    };
+    match resource {
+        Resource::Tags { after, limit } => {
+            tags::list(
+                state,
+                &access.allows(identity, &name)?,
+                after.as_deref(),
+                limit,
+            )
+            .await
+        }
+        Resource::Referrers {
+            subject,
+            artifact_type,
+            after,
+            limit,
+        } => {
+            let allowed = access.allows(identity, &name)?;
+            referrers::list(
+                state,
+                &allowed,
+                &subject,
+                artifact_type.as_deref(),
+                after.as_ref(),
+                limit,
+            )
+            .await
+        }
+        Resource::GetManifest(reference) => {
+            manifests::get(
+                state,
+                &access.allows(identity, &name)?,
+                &reference,
+                head,
+                headers,
+            )
+            .await
+        }
+        Resource::PutManifest { reference, tags } => {
+            manifests::put(
+                state,
+                &access.allows(identity, &name)?,
+                &reference,
+                tags,
+                headers,
+                body,
+            )
+            .await
+        }
+        Resource::DeleteManifest(reference) => {
+            manifests::delete(state, &access.allows(identity, &name)?, &reference).await
+        }
+        Resource::GetBlob(digest) => {
+            blobs::get(
+                state,
+                &access.allows(identity, &name)?,
+                &digest,
+                head,
+                headers,
+            )
+            .await
+        }
+        Resource::DeleteBlob(digest) => {
+            blobs::delete(state, &access.allows(identity, &name)?, &digest).await
+        }
+        Resource::StartUpload(start) => {
+            uploads::start(
+                state,
+                &access.allows(identity, &name)?,
+                identity,
+                start,
+                body,
+            )
+            .await
+        }
+        Resource::UploadStatus(id) => {
+            uploads::status(state, &access.allows(identity, &name)?, &id).await
+        }
+        Resource::Append(id) => {
+            uploads::append(state, &access.allows(identity, &name)?, &id, headers, body).await
+        }
+        Resource::Finish(id, digest) => {
+            uploads::finish(
+                state,
+                &access.allows(identity, &name)?,
+                &id,
+                &digest,
+                headers,
+                body,
+            )
+            .await
+        }
+        Resource::CancelUpload(id) => {
+            uploads::cancel(state, &access.allows(identity, &name)?, &id).await
+        }
+    }
+}
+
+/// Two `Authorization` headers are two answers to one question: neither counts.
+async fn identify(state: &State, headers: &HeaderMap) -> Result<Identity, Unidentified> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Unidentified::Wrong);
+    }
+    state.authenticator.identify(first).await
+}
+
+fn alive() -> Response {
+    let mut response = answer::empty(StatusCode::OK);
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The name by which the client reached us, for a line that can be copied;
+/// what is no host name is not repeated.
+fn login_host(request: &Request) -> String {
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+    host.filter(|host| {
+        host.len() <= 255
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    })
+    .unwrap_or("HOST")
+    .to_owned()
+}
