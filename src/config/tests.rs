@@ -1,0 +1,1 @@
+//! Whole files: what people have, and what they get wrong.
