@@ -61,7 +61,11 @@ impl Check<'_> {
                     format!("{place}: must be a section, with `key: value` lines below it"),
                 );
             }
-            // Lists and scalars are looked at by those who read them.
+            (Kind::List(inner), _) if !inner.keys().is_empty() => {
+                self.report
+                    .problem(&node.origin, format!("{path}: must be a list"));
+            }
+            // Other lists and scalars are looked at by those who read them.
             _ => {}
         }
     }

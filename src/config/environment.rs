@@ -145,7 +145,14 @@ fn secret(name: &str, path: &str, variables: &BTreeMap<String, String>) -> Resul
 /// registry:2 ignores an unknown variable, but one below `storage` or `auth`
 /// selects a driver or a kind of login that it doesn't have.
 fn unknown(name: &str, parts: &[&str], origin: &Origin, report: &Report) {
-    let hint = nearest::variable(name);
+    let of_a_file = parts.split_last().is_some_and(|(last, key)| {
+        last.eq_ignore_ascii_case("FILE") && resolve(&ROOT, None, key).is_some()
+    });
+    let hint = if of_a_file {
+        "; only secrets can stand in files of their own".to_owned()
+    } else {
+        nearest::variable(name)
+    };
     let chooses = parts.split_first().is_some_and(|(first, rest)| {
         ROOT.keys().iter().any(|key| {
             key.is_variable(first)
@@ -172,10 +179,7 @@ impl Overlay<'_> {
     fn set(&self, node: &mut Node, kind: &Kind, parts: &[&str], value: Node) -> Result<(), String> {
         let Some((first, rest)) = parts.split_first() else {
             if value.is_empty() && !node.is_empty() {
-                self.report.note(
-                    self.origin,
-                    format!("is empty, and so unsets what {} sets", node.origin),
-                );
+                self.unset(node, kind)?;
             }
             *node = value;
             return Ok(());
@@ -193,6 +197,23 @@ impl Overlay<'_> {
                 self.set(self.named(node, kind, key.name)?, &key.kind, rest, value)
             }
         }
+    }
+
+    /// registry:2 takes an empty variable as nothing, also instead of all of
+    /// `auth` or `http.tls`: a variable that was forgotten would open the
+    /// registry.
+    fn unset(&self, node: &Node, kind: &Kind) -> Result<(), String> {
+        if matches!(kind, Kind::Section(_) | Kind::Choice(_)) {
+            return Err(format!(
+                "is empty, and so would unset the whole section at {}; give it a value or remove the variable",
+                node.origin
+            ));
+        }
+        self.report.note(
+            self.origin,
+            format!("is empty, and so unsets what {} sets", node.origin),
+        );
+        Ok(())
     }
 
     /// The item of a list by its index; the next one is made.

@@ -62,14 +62,14 @@ impl Report {
     pub(super) fn note(&self, origin: &Origin, text: impl Into<String>) {
         self.findings.borrow_mut().0.push(Note {
             origin: origin.clone(),
-            text: text.into(),
+            text: one_line(text),
         });
     }
 
     pub(super) fn problem(&self, origin: &Origin, text: impl Into<String>) {
         self.findings.borrow_mut().1.push(Problem {
             origin: origin.clone(),
-            text: text.into(),
+            text: one_line(text),
         });
     }
 
@@ -92,6 +92,11 @@ impl Report {
         problems.dedup();
         Problems { problems, notes }
     }
+}
+
+/// Values may hold line breaks; what is told of them is one line.
+fn one_line(text: impl Into<String>) -> String {
+    text.into().replace(char::is_control, " ")
 }
 
 impl Origin {

@@ -104,8 +104,11 @@ fn external_url(text: &str) -> Result<String, String> {
         .map_err(|error| format!("`{text}` is no URL: {error}"))?;
     let host = uri
         .authority()
-        .filter(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
+        .filter(|authority| !authority.host().is_empty())
         .ok_or_else(|| format!("`{text}` has no host; write `https://host[:port]`"))?;
+    if host.as_str().contains('@') {
+        return Err("holds a user name; write `https://host[:port]`".to_owned());
+    }
     let bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
     if bare {
         Ok(format!("{scheme}{host}"))

@@ -143,9 +143,11 @@ fn index_children(section: &Section<'_>) -> IndexChildren {
         .sections("platformlist")
         .iter()
         .filter_map(|platform| {
+            let architecture = platform.require("architecture", text);
+            let os = platform.require("os", text);
             Some(Platform {
-                architecture: platform.require("architecture", text)?,
-                os: platform.require("os", text)?,
+                architecture: architecture?,
+                os: os?,
             })
         })
         .collect();
