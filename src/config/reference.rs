@@ -49,7 +49,8 @@ the file:
 
 `REGISTRY_AUTH=htpasswd` and `REGISTRY_STORAGE=filesystem` alone select a type;
 they take the place of the whole section of the file. A variable without a
-value unsets its key.
+value unsets its key, with a line at start; one that would unset a whole section
+is an error.
 
 As in registry:2, `health.file`, `health.http` and `health.tcp` are
 `REGISTRY_HEALTH_FILECHECKERS`, `…_HTTPCHECKERS` and `…_TCPCHECKERS`,

@@ -185,7 +185,6 @@ mod tests {
             "s",
             ".s",
             ".",
-            "1",
             "-5s",
             "5 s",
             "5sec",
@@ -197,7 +196,7 @@ mod tests {
             "99999999999999999999h",
             "１s",
         ] {
-            assert!(duration(text).is_err() || text == "1", "{text}");
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! here.
 
 mod http;
+mod observe;
 mod operations;
 mod storage;
 
@@ -71,22 +72,22 @@ pub(super) enum Verdict {
 /// The top level of the file.
 pub(super) static ROOT: Kind = Kind::Section(&[
     key("version", Kind::Word(&["0.1"])).remark("Required."),
-    operations::LOG,
-    operations::LOGLEVEL,
+    observe::LOG,
+    observe::LOGLEVEL,
     storage::STORAGE,
     operations::AUTH,
     operations::MIDDLEWARE,
     http::HTTP,
-    operations::NOTIFICATIONS,
+    observe::NOTIFICATIONS,
     operations::REDIS,
-    operations::HEALTH,
+    observe::HEALTH,
     operations::CATALOG,
     operations::TAGS,
     operations::PROXY,
     operations::VALIDATION,
     operations::POLICY,
     operations::COMPATIBILITY,
-    operations::REPORTING,
+    observe::REPORTING,
 ]);
 
 const fn key(name: &'static str, kind: Kind) -> Key {
