@@ -191,7 +191,7 @@ fn handler(path: &str) -> &'static str {
         (_, "referrers", _) => "referrers",
         (_, "v2", "_catalog") => "catalog",
         (_, "v2", "") | (_, _, "v2") => "base",
-        ("", "", "") => "base",
+        _ if path == "/" => "base",
         _ => "other",
     }
 }
