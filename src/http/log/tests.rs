@@ -282,3 +282,42 @@ async fn bodies_pass_through_unchanged() {
     assert_eq!(body.size_hint().exact(), Some(0));
     assert!(body.into_data_stream().next().await.is_none());
 }
+
+#[tokio::test]
+async fn lengths_stay_on_the_wire_and_what_was_sent_is_complete() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let captured = capture();
+    let with_length = || async { ([(CONTENT_LENGTH, "15")], stream(3, false)) };
+    let router = Router::new()
+        .route("/stream", get(with_length))
+        .route("/full", get(|| async { "twelve bytes" }));
+    let router = layered(router, Requests::new(METRICS(), true));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = tokio::spawn(async { axum::serve(listener, router).await });
+
+    for (head, length, body) in [
+        ("GET /stream", 15, "123451234512345"),
+        ("HEAD /stream", 15, ""),
+        ("GET /full", 12, "twelve bytes"),
+        ("HEAD /full", 12, ""),
+        ("GET /none", 0, ""),
+    ] {
+        let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let request = format!("{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.contains(&format!("content-length: {length}\r\n")),
+            "{answer}"
+        );
+        assert!(answer.contains("x-request-id: "), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    }
+    server.abort();
+    let text = captured.text();
+    assert_eq!(text.lines().count(), 5, "{text}");
+    assert!(!text.contains("aborted"), "{text}");
+}

@@ -1,24 +1,20 @@
 //! Checks that decide whether requests are answered at all: while one fails,
 //! registry:2 answers everything with 503, and so does wharf.
 
-use std::path::{Path, PathBuf};
+mod check;
+
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::check::Check;
 use crate::storage::Store;
-
-/// How long the storage or a file may think before that is a failure of its own.
-const PROBE: Duration = Duration::from_secs(10);
-
-/// How long a check of a port waits if the configuration doesn't say.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// `health` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +74,7 @@ impl Health {
         stop: &CancellationToken,
     ) -> Self {
         let health = Self::default();
-        for check in checks(settings, store) {
+        for check in check::all(settings, store) {
             let work = health.clone().watch(check);
             let stop = stop.clone().cancelled_owned();
             tasks.spawn(async move {
@@ -167,79 +163,11 @@ impl Health {
     }
 }
 
-struct Check {
-    name: String,
-    periodic: Periodic,
-    patience: Duration,
-    probe: Probe,
-}
-
-enum Probe {
-    Storage(Arc<dyn Store>),
-    File(PathBuf),
-    Tcp(String, Duration),
-}
-
-fn checks(settings: &Settings, store: &Arc<dyn Store>) -> Vec<Check> {
-    let storage = settings.storage.map(|periodic| Check {
-        name: "storagedriver_filesystem".to_owned(),
-        periodic,
-        patience: PROBE,
-        probe: Probe::Storage(Arc::clone(store)),
-    });
-    let files = settings.files.iter().map(|(path, periodic)| Check {
-        name: path.display().to_string(),
-        periodic: *periodic,
-        patience: PROBE,
-        probe: Probe::File(path.clone()),
-    });
-    let tcp = settings.tcp.iter().map(|check| Check {
-        name: check.addr.clone(),
-        periodic: check.periodic,
-        // Connecting has a time-out of its own.
-        patience: Duration::MAX,
-        probe: Probe::Tcp(check.addr.clone(), check.timeout),
-    });
-    storage.into_iter().chain(files).chain(tcp).collect()
-}
-
-impl Probe {
-    /// Runs the check once.
-    async fn run(&self) -> Result<(), String> {
-        match self {
-            Self::Storage(store) => store.probe().await.map_err(|error| error.to_string()),
-            Self::File(path) => absent(path).await,
-            Self::Tcp(addr, patience) => connect(addr, *patience).await,
-        }
-    }
-}
-
-/// Putting the file there takes the registry out of service.
-async fn absent(path: &Path) -> Result<(), String> {
-    match tokio::fs::try_exists(path).await {
-        Ok(true) => Err("file exists".to_owned()),
-        Ok(false) => Ok(()),
-        Err(error) => Err(format!("cannot tell whether the file exists: {error}")),
-    }
-}
-
-async fn connect(addr: &str, patience: Duration) -> Result<(), String> {
-    let patience = if patience.is_zero() {
-        CONNECT
-    } else {
-        patience
-    };
-    match timeout(patience, TcpStream::connect(addr)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("connection to {addr} failed: {error}")),
-        Err(_) => Err(format!("connection to {addr} timed out after {patience:?}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
 
+    use super::check::Probe;
     use super::*;
     use crate::observe::fake_store::FakeStore;
 
@@ -296,7 +224,7 @@ mod tests {
                 interval: Duration::from_secs(10),
                 threshold: 3,
             },
-            patience: PROBE,
+            patience: Duration::from_secs(10),
             probe: Probe::File(PathBuf::new()),
         };
         let mut in_a_row = 0;
