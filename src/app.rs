@@ -66,13 +66,20 @@ pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 impl App {
     /// Builds every part. Nothing is served before [`App::run`].
     pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
-        let files = Files::open(&config.storage)
-            .map_err(|cause| StartError::Storage { root: config.storage.root.clone(), cause })?;
+        let files = Files::open(&config.storage).map_err(|cause| StartError::Storage {
+            root: config.storage.root.clone(),
+            cause,
+        })?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let store: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(files), "filesystem", &metrics));
         let (authenticator, notices) = Authenticator::open(config.auth.clone())?;
         log_notices(&notices);
-        let health = Health::start(&config.health, &store, &TaskTracker::new(), &shutdown.background());
+        let health = Health::start(
+            &config.health,
+            &store,
+            &TaskTracker::new(),
+            &shutdown.background(),
+        );
 
         let debug = match &config.debug {
             Some(settings) => {
@@ -83,7 +90,10 @@ impl App {
                     h2c: false,
                     drain: Duration::ZERO,
                 });
-                Some((server.await?, debug::router(settings, health.clone(), metrics.clone())))
+                Some((
+                    server.await?,
+                    debug::router(settings, health.clone(), metrics.clone()),
+                ))
             }
             None => None,
         };
@@ -96,9 +106,18 @@ impl App {
             settings: config.http.clone(),
             healthy: Arc::new(move || !health.is_failing()),
         }));
-        let main_router =
-            http::router(Arc::clone(&state)).layer(from_fn_with_state(requests.clone(), log_requests));
-        Ok(Self { config, state, requests, main, main_router, debug, store, shutdown })
+        let main_router = http::router(Arc::clone(&state))
+            .layer(from_fn_with_state(requests.clone(), log_requests));
+        Ok(Self {
+            config,
+            state,
+            requests,
+            main,
+            main_router,
+            debug,
+            store,
+            shutdown,
+        })
     }
 
     /// How a client on this machine reaches the registry.
@@ -113,7 +132,12 @@ impl App {
 
     /// Free bytes where the images lie, if the system says.
     pub async fn free_space(&self) -> Option<u64> {
-        self.store.space().await.ok().flatten().map(|space| space.free)
+        self.store
+            .space()
+            .await
+            .ok()
+            .flatten()
+            .map(|space| space.free)
     }
 
     /// Serves until `shutdown` asks to stop, then finishes what runs.
@@ -121,7 +145,14 @@ impl App {
         let shutdown = self.shutdown;
         tracing::info!("listening on {}", self.main.url());
         spawn_purging(&shutdown, Arc::clone(&self.state));
-        spawn_reloads(&shutdown, self.config, self.state, self.requests, log, reread);
+        spawn_reloads(
+            &shutdown,
+            self.config,
+            self.state,
+            self.requests,
+            log,
+            reread,
+        );
         if let Some((server, router)) = self.debug {
             tracing::info!("health and metrics on {}", server.url());
             // Health stays visible until everything else has ended.
@@ -137,7 +168,10 @@ impl App {
         }
         let drained = self.main.run(self.main_router, shutdown.clone()).await;
         if drained.cut > 0 {
-            tracing::warn!(connections = drained.cut, "requests were cut off: http.draintimeout was over");
+            tracing::warn!(
+                connections = drained.cut,
+                "requests were cut off: http.draintimeout was over"
+            );
         }
         let running = shutdown.finish(LAST_TASKS).await;
         tracing::info!(tasks_left = running, "stopped");
@@ -168,14 +202,24 @@ fn spawn_purging(shutdown: &Shutdown, state: Arc<ArcSwap<http::State>>) {
                 () = tokio::time::sleep(pause) => {}
             }
             let registry = state.load().registry.clone();
-            let Purging { enabled, age, interval, dry_run } = registry.settings().purging;
+            let Purging {
+                enabled,
+                age,
+                interval,
+                dry_run,
+            } = registry.settings().purging;
             pause = interval.max(Duration::from_secs(1));
             if !enabled || registry.settings().read_only {
                 continue;
             }
             match registry.purge_uploads(age, dry_run).await {
                 Ok(purged) => {
-                    tracing::info!(removed = purged.removed, kept = purged.kept, dry_run, "abandoned uploads");
+                    tracing::info!(
+                        removed = purged.removed,
+                        kept = purged.kept,
+                        dry_run,
+                        "abandoned uploads"
+                    );
                 }
                 Err(error) => tracing::warn!(%error, "abandoned uploads could not be removed"),
             }
@@ -243,10 +287,15 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
             }
         }
     };
-    let Some(authenticator) = authenticator else { return running };
+    let Some(authenticator) = authenticator else {
+        return running;
+    };
     for (key, changed) in [
         ("storage.filesystem", new.storage != running.storage),
-        ("http.addr, http.tls, http.http2, http.h2c or http.draintimeout", new.server != running.server),
+        (
+            "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
+            new.server != running.server,
+        ),
         ("http.debug", new.debug != running.debug),
         ("health", new.health != running.health),
     ] {
@@ -263,7 +312,13 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
     }));
     tracing::info!("configuration reread");
     // What takes a restart stays as it runs, so that the next reload names it again.
-    Config { storage: running.storage, server: running.server, debug: running.debug, health: running.health, ..new }
+    Config {
+        storage: running.storage,
+        server: running.server,
+        debug: running.debug,
+        health: running.health,
+        ..new
+    }
 }
 
 /// Where the users of `wharf serve` without a configuration are.

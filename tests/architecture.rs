@@ -9,11 +9,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["app", "config", "http", "server", "observe", "registry", "auth", "access", "storage", "oci"],
+        &[
+            "app", "config", "http", "server", "observe", "registry", "auth", "access", "storage",
+            "oci",
+        ],
     ),
-    ("app", &["config", "http", "server", "observe", "registry", "auth", "access", "storage", "oci"]),
-    ("config", &["http", "server", "observe", "registry", "auth", "access", "storage", "oci"]),
-    ("http", &["observe", "registry", "auth", "access", "storage", "oci"]),
+    (
+        "app",
+        &[
+            "config", "http", "server", "observe", "registry", "auth", "access", "storage", "oci",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "http", "server", "observe", "registry", "auth", "access", "storage", "oci",
+        ],
+    ),
+    (
+        "http",
+        &["observe", "registry", "auth", "access", "storage", "oci"],
+    ),
     ("server", &[]),
     ("observe", &["storage", "oci"]),
     ("registry", &["storage", "oci"]),
@@ -25,7 +41,10 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Words that must not occur outside these rooms.
 const RESERVED: &[(&[&str], &[&str])] = &[
-    (&["axum", "StatusCode", "HeaderMap"], &["http", "server", "observe", "app"]),
+    (
+        &["axum", "StatusCode", "HeaderMap"],
+        &["http", "server", "observe", "app"],
+    ),
     (&["docker/registry/v2"], &["storage"]),
     (&["prometheus_client"], &["observe"]),
 ];
@@ -77,7 +96,10 @@ fn every_file_says_what_it_is_for() {
 /// Every source file with its code: comments and test modules left out.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut found,
+    );
     assert!(found.len() > 30, "only {} files found", found.len());
     found
 }
@@ -90,7 +112,9 @@ fn collect(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
         } else if path.extension().is_some_and(|ending| ending == "rs") && !is_test(&path) {
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-            let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
             found.push((path, code.collect::<Vec<_>>().join("\n")));
         }
     }
@@ -102,7 +126,9 @@ fn is_test(path: &Path) -> bool {
 }
 
 fn room_of(path: &Path) -> String {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let inside = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .unwrap();
     let first = inside.iter().next().unwrap().to_str().unwrap();
     first.trim_end_matches(".rs").to_owned()
 }
@@ -114,11 +140,17 @@ fn named_rooms(code: &str) -> Vec<String> {
         let rest = &code[at + "crate::".len()..];
         let group = match rest.strip_prefix('{') {
             Some(group) => group.split('}').next().unwrap(),
-            None => rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap(),
+            None => rest
+                .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .next()
+                .unwrap(),
         };
         for item in group.split(',') {
-            let name: String =
-                item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = item
+                .trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             if !name.is_empty() {
                 rooms.push(name);
             }

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 failed, 2
 //! usage, 4 not found, 78 configuration.
 
+mod ask;
 mod config;
 mod healthcheck;
 mod htpasswd;
@@ -56,7 +57,9 @@ pub fn main() -> ExitCode {
     }
     // registry:2's image takes a configuration file alone, too.
     if let Some(first) = arguments.get(1)
-        && Path::new(first).extension().is_some_and(|ending| ending == "yml" || ending == "yaml")
+        && Path::new(first)
+            .extension()
+            .is_some_and(|ending| ending == "yml" || ending == "yaml")
     {
         arguments.insert(1, "serve".into());
     }
@@ -70,7 +73,10 @@ pub fn main() -> ExitCode {
 }
 
 fn called_as(arguments: &[OsString], name: &str) -> bool {
-    arguments.first().and_then(|program| Path::new(program).file_name()).is_some_and(|file| file == name)
+    arguments
+        .first()
+        .and_then(|program| Path::new(program).file_name())
+        .is_some_and(|file| file == name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `wharf serve`: the registry, with a configuration or with secure defaults.
 
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,9 +7,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::CONFIGURATION;
+use super::config::environment;
 use crate::app::{App, Reread, embedded_users};
-use crate::auth::htpasswd::{Created, NewHash, create_with_random_password};
-use crate::config::{Config, Note};
+use crate::auth::htpasswd::hash::NewHash;
+use crate::auth::htpasswd::{Created, create_with_random_password};
+use crate::config::{self, Config, Found, Loaded};
 use crate::observe;
 use crate::server::certificates::{self, Issued};
 use crate::server::tls::{ClientAuth, Version};
@@ -22,8 +23,9 @@ const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 /// Arguments of `wharf serve`.
 #[derive(Args)]
 pub struct ServeArgs {
-    /// registry:2's config.yml; without it TLS, a user and the data directory are made
-    #[arg(env = CONFIGURATION_PATH, conflicts_with_all = ["data", "addr", "name"])]
+    /// registry:2's config.yml; else what REGISTRY_CONFIGURATION_PATH names; without either,
+    /// the data directory, a certificate and a user are made
+    #[arg(conflicts_with_all = ["data", "addr", "name"])]
     config: Option<PathBuf>,
     /// Where images, users and certificates lie
     #[arg(long, default_value = "wharf-data")]
@@ -39,7 +41,7 @@ pub struct ServeArgs {
 /// What was made ready before the registry starts.
 struct Prepared {
     config: Config,
-    notes: Vec<Note>,
+    notes: Vec<String>,
     reread: Reread,
     welcome: Option<Welcome>,
 }
@@ -53,8 +55,9 @@ struct Welcome {
 
 /// Runs the command.
 pub fn run(args: ServeArgs) -> ExitCode {
-    let prepared = match args.config {
-        Some(path) => from_file(path),
+    let variable = std::env::var(CONFIGURATION_PATH).ok();
+    let prepared = match config::find(args.config.as_deref(), variable.as_deref()) {
+        Some(found) => from_file(found),
         None => embedded(&args.data, args.addr, &args.name),
     };
     match prepared.and_then(serve) {
@@ -67,35 +70,40 @@ pub fn run(args: ServeArgs) -> ExitCode {
 }
 
 /// `wharf serve CONFIG`: what the file and the environment say.
-fn from_file(path: PathBuf) -> Result<Prepared, String> {
-    let read = move || load(&path);
-    let (config, notes) = read()?;
-    Ok(Prepared { config, notes, reread: Box::new(move || read().map(|(config, _)| config)), welcome: None })
-}
-
-fn load(path: &Path) -> Result<(Config, Vec<Note>), String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the configuration {}: {error}", path.display()))?;
-    let loaded = Config::load(path, &text, environment()).map_err(message)?;
-    Ok((loaded.config, loaded.notes))
-}
-
-/// The environment as far as it is text.
-pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
-    let text = |value: OsString| value.into_string().ok();
-    std::env::vars_os().filter_map(move |(name, value)| Some((text(name)?, text(value)?)))
+fn from_file(found: Found) -> Result<Prepared, String> {
+    let Found { path, instead_of } = found;
+    let reread = move || Config::read(&path, environment());
+    let Loaded { config, notes } = reread().map_err(message)?;
+    let mut notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    if let Some(asked) = instead_of {
+        notes.push(format!(
+            "there is no {}: the configuration at registry:2's other path is used",
+            asked.display()
+        ));
+    }
+    let reread = move || reread().map(|loaded| loaded.config).map_err(message);
+    Ok(Prepared {
+        config,
+        notes,
+        reread: Box::new(reread),
+        welcome: None,
+    })
 }
 
 /// `wharf serve`: everything is made that is missing, and kept.
 fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, String> {
     std::fs::create_dir_all(data).map_err(|error| {
-        format!("cannot make the data directory {}: {error}; choose another with --data", data.display())
+        format!(
+            "cannot make the data directory {}: {error}; choose another with --data",
+            data.display()
+        )
     })?;
     let data = data.canonicalize().map_err(message)?;
     let names = certificates::default_names(names);
     let issued = certificates::ensure(&data.join("tls"), &names).map_err(message)?;
     let users = embedded_users(&data);
-    let created = create_with_random_password(&users, "admin", NewHash::default()).map_err(message)?;
+    let created =
+        create_with_random_password(&users, "admin", NewHash::Argon2id).map_err(message)?;
     let tls = tls::Settings {
         certificate: issued.certificate.clone(),
         key: issued.key.clone(),
@@ -110,7 +118,11 @@ fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, Str
         config,
         notes: Vec::new(),
         reread: Box::new(move || Ok(again.clone())),
-        welcome: Some(Welcome { data, issued, created }),
+        welcome: Some(Welcome {
+            data,
+            issued,
+            created,
+        }),
     })
 }
 
@@ -120,14 +132,21 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         tracing::warn!("{note}");
     }
     crate::server::raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(message)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(message)?;
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.follow_signals().map_err(message)?;
-        let app = App::build(prepared.config, shutdown).await.map_err(message)?;
+        let app = App::build(prepared.config, shutdown.clone())
+            .await
+            .map_err(message)?;
         if let Some(welcome) = prepared.welcome {
             log.flush();
             print!("{}", welcome.banner(&app).await);
+            let renewal = certificates::keep(welcome.tls(), welcome.issued.names, shutdown.clone());
+            shutdown.spawn("certificate renewal", renewal);
         }
         app.run(log, prepared.reread).await;
         Ok(())
@@ -135,9 +154,17 @@ fn serve(prepared: Prepared) -> Result<(), String> {
 }
 
 impl Welcome {
+    /// Where the certificate authority and the server's certificate lie.
+    fn tls(&self) -> PathBuf {
+        self.data.join("tls")
+    }
+
     async fn banner(&self, app: &App) -> String {
         let port = app.local_addr().map_or(0, |address| address.port());
-        let free = app.free_space().await.map_or_else(String::new, |free| format!(" ({} free)", size(free)));
+        let free = app
+            .free_space()
+            .await
+            .map_or_else(String::new, |free| format!(" ({} free)", size(free)));
         let mut lines = vec![
             format!("wharf {}", env!("CARGO_PKG_VERSION")),
             String::new(),
@@ -149,9 +176,15 @@ impl Welcome {
         match &self.created {
             Some(created) => {
                 lines.push(format!("  user      {}", created.user));
-                lines.push(format!("  password  {}   (shown only now)", created.password.reveal()));
+                lines.push(format!(
+                    "  password  {}   (shown only now)",
+                    created.password.reveal()
+                ));
             }
-            None => lines.push(format!("  users     {}", embedded_users(&self.data).display())),
+            None => lines.push(format!(
+                "  users     {}",
+                embedded_users(&self.data).display()
+            )),
         }
         lines.push(String::new());
         lines.push(format!("  docker login localhost:{port} -u admin"));

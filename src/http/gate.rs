@@ -52,7 +52,10 @@ async fn decide(state: &State, request: Request, facts: &mut Facts) -> Result<Re
         return Err(Problem::unhealthy());
     }
     let path = request.uri().path();
-    let path = path.strip_prefix(state.settings.prefix.as_str()).unwrap_or(path).to_owned();
+    let path = path
+        .strip_prefix(state.settings.prefix.as_str())
+        .unwrap_or(path)
+        .to_owned();
     // Load balancers and charts probe this.
     if path == "/" || path.is_empty() {
         return Ok(alive());

@@ -79,7 +79,9 @@ impl Registry {
 
     /// The same registry, told to behave otherwise. Uploads go on.
     pub fn with_settings(&self, settings: Settings) -> Self {
-        let Inner { store, sessions, .. } = &*self.inner;
+        let Inner {
+            store, sessions, ..
+        } = &*self.inner;
         Self {
             inner: Arc::new(Inner {
                 store: Arc::clone(store),
