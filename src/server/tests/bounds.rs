@@ -73,6 +73,7 @@ async fn an_answer_that_is_not_taken_is_cut() {
     let mut client = running.connect().await;
     let request = REQUEST.replace("/ ", "/large ");
     client.write_all(request.as_bytes()).await.unwrap();
+    client.readable().await.unwrap();
     running.shutdown.drain();
     // The drain waits for the endless answer; the stall ends it.
     assert_eq!(running.server.await.unwrap(), Drained { cut: 0 });
