@@ -186,7 +186,7 @@ async fn a_mismatched_pair_stops_the_start() {
 async fn a_handshake_that_stalls_is_ended() {
     let (_directory, issued) = issued();
     let limits = Limits {
-        handshake: Duration::from_millis(50),
+        handshake: Duration::from_secs(1),
         ..Limits::default()
     };
     let mut settings = settings();
