@@ -19,7 +19,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::activity::{Activity, Verdict};
+use super::activity::{Activity, Deadline, Verdict};
 use super::framing::Framing;
 use super::hints::{Hints, Topic};
 use super::mistaken::{self, HANDSHAKE};
@@ -253,13 +253,27 @@ async fn speak_http(shared: &Shared, stream: Stream, protocol: Protocol, from: O
 
     let mut draining = pin!(shared.shutdown.draining());
     let mut closing = false;
-    let mut deadline = activity.deadline(&shared.limits);
-    let mut timer = pin!(sleep_until(deadline.at));
+    // When an idle connection that was asked to close must be closed.
+    let mut grace = None;
+    let mut timer = pin!(sleep_until(activity.deadline(&shared.limits).at));
     loop {
+        let deadline = || match (activity.deadline(&shared.limits), grace) {
+            (
+                Deadline {
+                    at,
+                    verdict: Verdict::Idle,
+                },
+                Some(grace),
+            ) => Deadline {
+                at: at.max(grace),
+                verdict: Verdict::Idle,
+            },
+            (deadline, _) => deadline,
+        };
         // After the connection's own poll: what it did may have brought the
         // deadline nearer.
         let due = poll_fn(|context: &mut Context<'_>| {
-            let next = activity.deadline(&shared.limits);
+            let next = deadline();
             if next.at < timer.deadline() {
                 timer.as_mut().reset(next.at);
             }
@@ -279,17 +293,17 @@ async fn speak_http(shared: &Shared, stream: Stream, protocol: Protocol, from: O
                 connection.as_mut().graceful_shutdown();
             }
             () = due => {
-                deadline = activity.deadline(&shared.limits);
+                let deadline = deadline();
                 if deadline.at > Instant::now() {
                     timer.as_mut().reset(deadline.at);
                     continue;
                 }
                 match deadline.verdict {
-                    Verdict::Fine => timer.as_mut().reset(deadline.at),
-                    Verdict::Idle if !closing => {
+                    Verdict::Fine => {}
+                    Verdict::Idle if grace.is_none() => {
                         closing = true;
+                        grace = Some(Instant::now() + shared.limits.answer_stall);
                         connection.as_mut().graceful_shutdown();
-                        timer.as_mut().reset(Instant::now() + shared.limits.answer_stall);
                     }
                     Verdict::Idle => return,
                     Verdict::Cut(why) => {

@@ -18,8 +18,11 @@ use super::service::errors;
 /// Bytes of a request or a ClientHello that are read for their names.
 const LOOKED_AT: usize = 16 * 1024;
 
-/// How much more is read so that the answer is not lost in a reset, and how long.
+/// How much more is read so that the answer is not lost in a reset.
 const DISCARDED: u64 = 1024 * 1024;
+
+/// How long each of the two readings may take: the answer does not depend much
+/// on what is read, so whoever is slow gets it, too.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The first byte of a TLS record that holds a handshake (RFC 8446 section 5.1).
@@ -31,7 +34,8 @@ pub(super) async fn answer_plain<S>(stream: &mut S, own: &str) -> io::Result<Str
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let head = read_head(stream).await?;
+    let mut head = Vec::with_capacity(1024);
+    let _ = timeout(PATIENCE, read_head(stream, &mut head)).await;
     let host = host(&head).unwrap_or(own).to_owned();
     let message = format!(
         "this port speaks HTTPS: use https://{host} (if a login was missing: docker login {host})"
@@ -46,20 +50,20 @@ pub(super) async fn answer_tls<S>(stream: &mut S) -> io::Result<Option<String>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let name = read_server_name(stream).await?;
+    let name = timeout(PATIENCE, read_server_name(stream)).await;
+    let name = name.ok().and_then(Result::ok).flatten();
     let message = "this port speaks plain HTTP, not HTTPS";
     refuse(stream, message, false).await?;
     Ok(name)
 }
 
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(1024);
-    while head.len() < LOOKED_AT && !has_end(&head) {
-        if stream.read_buf(&mut head).await? == 0 {
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, head: &mut Vec<u8>) -> io::Result<()> {
+    while head.len() < LOOKED_AT && !has_end(head) {
+        if stream.read_buf(head).await? == 0 {
             break;
         }
     }
-    Ok(head)
+    Ok(())
 }
 
 fn has_end(head: &[u8]) -> bool {
@@ -189,7 +193,7 @@ mod tests {
     async fn garbage_in_a_hello_is_answered() {
         let (mut client, mut server) = tokio::io::duplex(64 * 1024);
         client
-            .write_all(&[HANDSHAKE, 3, 1, 0, 2, 9, 9])
+            .write_all(&[HANDSHAKE, 3, 1, 0, 4, 9, 0, 0, 0])
             .await
             .unwrap();
         let server = tokio::spawn(async move { answer_tls(&mut server).await.unwrap() });

@@ -165,6 +165,19 @@ impl Log {
         tracing::subscriber::set_default(subscriber)
     }
 
+    /// Waits until something is logged.
+    async fn wait_for(&self, part: &str) {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !self.text().contains(part) {
+            assert!(
+                tokio::time::Instant::now() < patience,
+                "`{part}` is not in\n{}",
+                self.text()
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

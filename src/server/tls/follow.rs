@@ -42,14 +42,14 @@ struct Stamp {
 }
 
 /// What a look at the files came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) enum Change {
+#[derive(Debug)]
+enum Change {
     /// Nothing is new.
     None,
     /// A new pair is in service.
     Taken,
     /// The new files cannot be used; the old pair stays.
-    Refused,
+    Refused(TlsError),
 }
 
 impl Tls {
@@ -80,13 +80,11 @@ impl Tls {
         let mut reloads = shutdown.reloads();
         loop {
             let tls = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || {
-                tls.announce_expiry(now());
-                tls.look()
-            });
-            if let Err(error) = looked.await {
-                error!(%error, "cannot look at the certificate files");
+            match tokio::task::spawn_blocking(move || tls.look()).await {
+                Ok(change) => self.report(&change),
+                Err(error) => error!(%error, "cannot look at the certificate files"),
             }
+            self.announce_expiry(now());
             tokio::select! {
                 () = end.cancelled() => return,
                 () = reloads.next() => {}
@@ -95,8 +93,22 @@ impl Tls {
         }
     }
 
+    fn report(&self, change: &Change) {
+        let path = self.settings.certificate.display();
+        match change {
+            Change::None => {}
+            Change::Taken => {
+                let names = self.current().leaf.names.join(" ");
+                info!(%names, "took up the new certificate {path}");
+            }
+            Change::Refused(error) => error!(
+                "the new certificate files are not used, the old ones stay in service: {error}"
+            ),
+        }
+    }
+
     /// Takes up new files, if there are any. Blocks.
-    pub(in crate::server) fn look(&self) -> Change {
+    fn look(&self) -> Change {
         let files = stamps(&self.settings);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.files == files {
@@ -107,20 +119,11 @@ impl Tls {
         seen.files = files;
         match load(&self.settings, self.http2) {
             Ok(loaded) => {
-                info!(
-                    names = %loaded.leaf.names.join(" "),
-                    "took up the new certificate {}", self.settings.certificate.display()
-                );
                 self.current.store(Arc::new(loaded));
                 seen.announced = Expiry::Far;
                 Change::Taken
             }
-            Err(error) => {
-                error!(
-                    "the new certificate files are not used, the old ones stay in service: {error}"
-                );
-                Change::Refused
-            }
+            Err(error) => Change::Refused(error),
         }
     }
 
@@ -211,16 +214,16 @@ mod tests {
     fn a_new_pair_is_taken_up_even_if_its_halves_come_one_by_one() {
         let directory = TempDir::new().unwrap();
         let tls = tls(&directory);
-        assert_eq!(tls.look(), Change::None);
+        assert!(matches!(tls.look(), Change::None));
 
         let (certificate, key) = pair("second.test");
         write(&tls.settings.certificate, &certificate);
-        assert_eq!(tls.look(), Change::Refused);
+        assert!(matches!(tls.look(), Change::Refused(_)));
         assert_eq!(tls.current().leaf.names, ["first.test"]);
-        assert_eq!(tls.look(), Change::None, "said once per change");
+        assert!(matches!(tls.look(), Change::None), "said once per change");
 
         write(&tls.settings.key, &key);
-        assert_eq!(tls.look(), Change::Taken);
+        assert!(matches!(tls.look(), Change::Taken));
         assert_eq!(tls.current().leaf.names, ["second.test"]);
     }
 
@@ -229,9 +232,9 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let tls = tls(&directory);
         write(&tls.settings.certificate, "garbage");
-        assert_eq!(tls.look(), Change::Refused);
+        assert!(matches!(tls.look(), Change::Refused(_)));
         fs::remove_file(&tls.settings.certificate).unwrap();
-        assert_eq!(tls.look(), Change::Refused);
+        assert!(matches!(tls.look(), Change::Refused(_)));
         assert_eq!(tls.current().leaf.names, ["first.test"]);
     }
 
