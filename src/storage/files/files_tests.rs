@@ -82,7 +82,7 @@ async fn an_upload_that_registry2_began_is_continued() {
     let stream = files.reread(&stage, 0).await.unwrap();
     assert!(stream.try_collect::<Vec<_>>().await.unwrap().is_empty());
 
-    let content = || Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))]));
+    let content = || -> ByteStream { Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))])) };
     assert_eq!(files.append(&stage, 0, content()).await.unwrap(), 5);
     files.publish(&stage, &blob()).await.unwrap();
     assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "bytes");
@@ -163,9 +163,7 @@ async fn two_uploads_at_once_to_one_session_exclude_each_other() {
     let stage = layout::upload(&repository(), &UploadId::random());
     files.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
     let content = |byte: u8| -> ByteStream {
-        Box::pin(stream::iter(
-            std::iter::repeat_with(move || Ok(Bytes::from(vec![byte; 100_000]))).take(20),
-        ))
+        Box::pin(stream::iter(vec![Ok(Bytes::from(vec![byte; 100_000])); 20]))
     };
     let (first, second) = tokio::join!(
         files.append(&stage, 0, content(1)),
