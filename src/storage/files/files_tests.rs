@@ -163,7 +163,9 @@ async fn two_uploads_at_once_to_one_session_exclude_each_other() {
     let stage = layout::upload(&repository(), &UploadId::random());
     files.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
     let content = |byte: u8| -> ByteStream {
-        Box::pin(stream::iter(vec![Ok(Bytes::from(vec![byte; 100_000])); 20]))
+        Box::pin(stream::iter(
+            std::iter::repeat_with(move || Ok(Bytes::from(vec![byte; 100_000]))).take(20),
+        ))
     };
     let (first, second) = tokio::join!(
         files.append(&stage, 0, content(1)),
