@@ -24,7 +24,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 pub use certificates::{Authority, SERVER_NAMES};
-pub use needs::Needs;
+pub use needs::{Needs, find};
 pub use registry::{Program, Registry, Setup};
 pub use run::{Finished, Run, run};
 
