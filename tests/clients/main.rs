@@ -12,6 +12,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod content;
 mod engine;
 mod harness;
+mod matrix;
 mod training;
