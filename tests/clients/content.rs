@@ -75,7 +75,7 @@ pub fn index(dir: &Path) -> Layout {
 
 /// An artifact that refers to the image in `subject`.
 pub fn artifact(dir: &Path, subject: &Layout) -> Layout {
-    let mut maker = Maker::new(dir);
+    let maker = Maker::new(dir);
     let empty = maker.blob("application/vnd.oci.empty.v1+json", b"{}");
     let layer = maker.blob("text/plain", b"the contents of the box");
     let of = fs::read(blob_path(&subject.dir, &subject.digest)).expect("the subject");
@@ -99,6 +99,23 @@ pub fn digest_in(dir: &Path) -> String {
     let index: Value = serde_json::from_slice(&index).expect("JSON");
     let digest = index["manifests"][0]["digest"].as_str();
     digest.expect("a digest").to_owned()
+}
+
+/// The files of the layers that the layout's manifests name, in their order.
+pub fn layer_files(layout: &Layout) -> Vec<PathBuf> {
+    let manifest = fs::read(blob_path(&layout.dir, &layout.digest)).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let mut files = Vec::new();
+    for child in manifest["manifests"].as_array().into_iter().flatten() {
+        let digest = child["digest"].as_str().expect("a digest").to_owned();
+        let dir = layout.dir.clone();
+        files.extend(layer_files(&Layout { dir, digest }));
+    }
+    for layer in manifest["layers"].as_array().into_iter().flatten() {
+        let digest = layer["digest"].as_str().expect("a digest");
+        files.push(blob_path(&layout.dir, digest));
+    }
+    files
 }
 
 /// Writes the layout in `dir` as one tar file.

@@ -9,14 +9,14 @@ use crate::support::{Run, run};
 #[test]
 fn skopeo_pushes_pulls_and_is_refused() {
     if debian_client("skopeo").met() {
-        run_matrix(&Skopeo);
+        run_matrix(&Skopeo, &Site::start());
     }
 }
 
 #[test]
 fn skopeo_moves_a_layer_of_2_gib() {
     if debian_client("skopeo").met() {
-        run_large(&Skopeo);
+        run_large(&Skopeo, &Site::start());
     }
 }
 
@@ -35,48 +35,50 @@ fn skopeo_compresses_to_zstd_on_the_way() {
         .ok();
     let digest = site.verify("skopeo/compressed", TAG);
     assert_ne!(digest, layout.digest);
-    Skopeo.pull(&site, "skopeo/compressed:v1", As::User).ok();
+    Skopeo
+        .pull(&site, Kind::Zstd, "skopeo/compressed:v1", As::User)
+        .ok();
 }
 
 #[test]
 fn crane_pushes_pulls_and_is_refused() {
     if go_client("crane").met() {
-        run_matrix(&Crane);
+        run_matrix(&Crane, &Site::start());
     }
 }
 
 #[test]
 fn crane_moves_a_layer_of_2_gib() {
     if go_client("crane").met() {
-        run_large(&Crane);
+        run_large(&Crane, &Site::start());
     }
 }
 
 #[test]
 fn regctl_pushes_pulls_and_is_refused() {
     if go_client("regctl").met() {
-        run_matrix(&Regctl);
+        run_matrix(&Regctl, &Site::start());
     }
 }
 
 #[test]
 fn regctl_moves_a_layer_of_2_gib() {
     if go_client("regctl").met() {
-        run_large(&Regctl);
+        run_large(&Regctl, &Site::start());
     }
 }
 
 #[test]
 fn oras_pushes_pulls_and_is_refused() {
     if go_client("oras").met() {
-        run_matrix(&Oras);
+        run_matrix(&Oras, &Site::start());
     }
 }
 
 #[test]
 fn oras_moves_a_layer_of_2_gib() {
     if go_client("oras").met() {
-        run_large(&Oras);
+        run_large(&Oras, &Site::start());
     }
 }
 
@@ -84,7 +86,7 @@ struct Skopeo;
 
 impl Skopeo {
     fn copy(&self, site: &Site, who: As, end: &str) -> Run {
-        let copy = run("skopeo").arg("copy");
+        let copy = site.no_logins(run("skopeo")).arg("copy");
         let copy = copy
             .arg(format!("--{end}-cert-dir"))
             .arg(site.authority(who).dir());
@@ -104,14 +106,14 @@ impl Client for Skopeo {
         true
     }
 
-    fn push(&self, site: &Site, layout: &Layout, to: &str, who: As) -> Run {
+    fn push(&self, site: &Site, _kind: Kind, layout: &Layout, to: &str, who: As) -> Run {
         self.copy(site, who, "dest")
             .args(["--all", "--preserve-digests"])
             .arg(format!("oci:{}:{TAG}", layout.dir.display()))
             .arg(format!("docker://{}", site.name(to)))
     }
 
-    fn pull(&self, site: &Site, from: &str, who: As) -> Run {
+    fn pull(&self, site: &Site, _kind: Kind, from: &str, who: As) -> Run {
         let out = site.emptied("pulled");
         self.copy(site, who, "src")
             .args(["--all", "--preserve-digests"])
@@ -143,7 +145,7 @@ impl Crane {
         let config = site.path(&format!("crane-{who:?}"));
         if let Some((user, password)) = site.credentials(who) {
             run("crane")
-                .args(["auth", "login", site.registry.host(), "-u", user, "-p"])
+                .args(["auth", "login", &site.host, "-u", user, "-p"])
                 .arg(password)
                 .env("DOCKER_CONFIG", &config)
                 .ok();
@@ -162,12 +164,12 @@ impl Client for Crane {
         true
     }
 
-    fn push(&self, site: &Site, layout: &Layout, to: &str, who: As) -> Run {
+    fn push(&self, site: &Site, _kind: Kind, layout: &Layout, to: &str, who: As) -> Run {
         let command = self.command(site, who).arg("push");
         command.arg(&layout.dir).arg(site.name(to))
     }
 
-    fn pull(&self, site: &Site, from: &str, who: As) -> Run {
+    fn pull(&self, site: &Site, _kind: Kind, from: &str, who: As) -> Run {
         let out = site.emptied("pulled");
         let command = self.command(site, who).args(["pull", "--format", "oci"]);
         command.arg(site.name(from)).arg(out)
@@ -193,7 +195,7 @@ struct Regctl;
 
 impl Regctl {
     fn command(&self, site: &Site, who: As) -> Run {
-        let mut host = format!("reg={},tls=enabled", site.registry.host());
+        let mut host = format!("reg={},tls=enabled", &site.host);
         if let Some((user, password)) = site.credentials(who) {
             host += &format!(",user={user},pass={password}");
         }
@@ -212,13 +214,13 @@ impl Client for Regctl {
         true
     }
 
-    fn push(&self, site: &Site, layout: &Layout, to: &str, who: As) -> Run {
+    fn push(&self, site: &Site, _kind: Kind, layout: &Layout, to: &str, who: As) -> Run {
         let command = self.command(site, who).args(["image", "copy"]);
         let from = format!("ocidir://{}:{TAG}", layout.dir.display());
         command.arg(from).arg(site.name(to))
     }
 
-    fn pull(&self, site: &Site, from: &str, who: As) -> Run {
+    fn pull(&self, site: &Site, _kind: Kind, from: &str, who: As) -> Run {
         let out = site.emptied("pulled");
         let command = self.command(site, who).args(["image", "copy"]);
         let to = format!("ocidir://{}:{TAG}", out.display());
@@ -273,7 +275,7 @@ impl Client for Oras {
         true
     }
 
-    fn push(&self, site: &Site, layout: &Layout, to: &str, who: As) -> Run {
+    fn push(&self, site: &Site, _kind: Kind, layout: &Layout, to: &str, who: As) -> Run {
         let command = self.command(site, who, "cp", "--to");
         let from = format!("{}:{TAG}", layout.dir.display());
         command
@@ -281,7 +283,7 @@ impl Client for Oras {
             .arg(site.name(to))
     }
 
-    fn pull(&self, site: &Site, from: &str, who: As) -> Run {
+    fn pull(&self, site: &Site, _kind: Kind, from: &str, who: As) -> Run {
         let out = site.emptied("pulled");
         let command = self.command(site, who, "cp", "--from");
         let to = format!("{}:{TAG}", out.display());

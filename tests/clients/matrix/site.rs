@@ -25,22 +25,31 @@ const USER: (&str, &str) = ("moby", "gordon");
 pub struct Site {
     /// The server.
     pub registry: Registry,
+    /// `HOST:PORT` as the client calls it.
+    pub host: String,
     stranger: Authority,
     dir: TempDir,
 }
 
 impl Site {
-    /// On 127.0.0.1.
+    /// On 127.0.0.1, under that name.
     pub fn start() -> Site {
-        Site::of(Registry::with())
+        Site::of(Registry::with(), "127.0.0.1")
     }
 
-    /// As `setup` says, with TLS and the user added.
-    pub fn of(setup: crate::support::Setup) -> Site {
+    /// On ::1, under a name that Docker's engine verifies.
+    pub fn start_verified() -> Site {
+        Site::of(Registry::with().address("[::1]:0"), "reg.test")
+    }
+
+    fn of(setup: crate::support::Setup, name: &str) -> Site {
         let dir = TempDir::with_prefix("wharf-client-").expect("a temporary directory");
         let stranger = Authority::create(&dir.path().join("stranger"), "another CA");
+        let registry = setup.tls().user(USER.0, USER.1).start();
+        fs::write(dir.path().join("no-logins.json"), "{}").expect("a file without logins");
         Site {
-            registry: setup.tls().user(USER.0, USER.1).start(),
+            host: format!("{name}:{}", registry.port()),
+            registry,
             stranger,
             dir,
         }
@@ -49,11 +58,6 @@ impl Site {
     /// A path in the client's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
-    }
-
-    /// The same as text, for arguments.
-    pub fn arg(&self, name: &str) -> String {
-        self.path(name).display().to_string()
     }
 
     /// A directory for one pull's result, empty.
@@ -71,7 +75,7 @@ impl Site {
 
     /// `HOST:PORT/REPOSITORY:TAG`
     pub fn name(&self, reference: &str) -> String {
-        format!("{}/{reference}", self.registry.host())
+        format!("{}/{reference}", self.host)
     }
 
     /// The authority's directory and file as this visitor has them.
@@ -108,6 +112,11 @@ impl Site {
             // Without it, the machine's own CAs are read as well.
             .env("SSL_CERT_DIR", "/nonexistent")
             .env("DOCKER_CONFIG", self.path("no-docker-config"))
+    }
+
+    /// Environment for podman, buildah and skopeo: no logins but those given.
+    pub fn no_logins(&self, run: Run) -> Run {
+        run.env("REGISTRY_AUTH_FILE", self.path("no-logins.json"))
     }
 
     /// Pushes a layout without any client, one request for each blob.
@@ -186,6 +195,14 @@ impl Site {
             length
         });
         sizes.max().expect("a layer")
+    }
+
+    /// That the image's layer is stored as zstd.
+    pub fn assert_zstd(&self, repository: &str, reference: &str) {
+        let (_, manifest) = self.manifest(repository, reference);
+        let media_type = manifest["layers"][0]["mediaType"].as_str();
+        let media_type = media_type.expect("a layer");
+        assert!(media_type.ends_with("+zstd"), "{media_type}");
     }
 
     /// Asks the referrers API whether `artifact` refers to `subject`.
