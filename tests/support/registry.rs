@@ -359,7 +359,7 @@ fn listening(log: &str) -> Option<String> {
     let (_, rest) = whole.split_once("listening on ")?;
     let rest = rest.trim_start_matches("https://");
     let rest = rest.trim_start_matches("http://");
-    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]-".contains(c)));
     let address = rest.get(..end?)?;
     Some(address.trim_end_matches('.').to_owned())
 }
