@@ -2,7 +2,6 @@
 //! verifies.
 
 use std::fs;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,38 +15,36 @@ use crate::support::Run;
 #[test]
 fn docker_pushes_pulls_and_is_refused() {
     if needs("docker").met() {
-        run_matrix(&Docker::new(), &Site::start_verified());
+        let site = Site::start_verified();
+        run_matrix(&Docker::new(&site), &site);
     }
 }
 
 #[test]
 fn docker_moves_a_layer_of_2_gib() {
     if needs("docker").met() {
-        run_large(&Docker::new(), &Site::start_verified());
+        let site = Site::start_verified();
+        run_large(&Docker::new(&site), &site);
     }
 }
 
 struct Docker {
     engine: &'static Engine,
-    trust: Mutex<Option<Trust>>,
+    trust: Trust,
 }
 
 impl Docker {
-    fn new() -> Docker {
+    fn new(site: &Site) -> Docker {
         Docker {
             engine: engine(),
-            trust: Mutex::new(None),
+            trust: Trust::of(&site.host, &site.authority(As::User).certificate()),
         }
     }
 
     /// A command of somebody who logged in with what they have. The engine
     /// reads certs.d at each request.
     fn command(&self, site: &Site, who: As) -> Run {
-        let trust = Trust::of(&site.host, &site.authority(who).certificate());
-        if let Some(before) = self.trust.lock().unwrap().replace(trust) {
-            // The same directory: it goes once, with the last one.
-            std::mem::forget(before);
-        }
+        self.trust.replace(&site.authority(who).certificate());
         let config = site.path(&format!("docker-{who:?}"));
         fs::create_dir_all(&config).expect("a directory");
         let auths = match site.pair(who) {
