@@ -1,6 +1,12 @@
 //! The house is guarded by a test, not by memory: modules import only what
 //! stands below them, and what belongs to one room stays there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,27 +16,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "http", "server", "observe", "registry", "auth", "access", "storage",
+            "app", "config", "server", "http", "observe", "registry", "auth", "access", "storage",
             "oci",
         ],
     ),
     (
         "app",
         &[
-            "config", "http", "server", "observe", "registry", "auth", "access", "storage", "oci",
+            "config", "server", "http", "observe", "registry", "auth", "access", "storage", "oci",
         ],
     ),
     (
         "config",
         &[
-            "http", "server", "observe", "registry", "auth", "access", "storage", "oci",
+            "server", "http", "observe", "registry", "auth", "access", "storage", "oci",
         ],
     ),
+    ("server", &["http", "oci"]),
     (
         "http",
         &["observe", "registry", "auth", "access", "storage", "oci"],
     ),
-    ("server", &[]),
     ("observe", &["storage", "oci"]),
     ("registry", &["storage", "oci"]),
     ("access", &["auth", "oci"]),
@@ -43,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const RESERVED: &[(&[&str], &[&str])] = &[
     (
         &["axum", "StatusCode", "HeaderMap"],
-        &["http", "server", "observe", "app"],
+        &["server", "http", "observe", "app"],
     ),
     (&["docker/registry/v2"], &["storage"]),
     (&["prometheus_client"], &["observe"]),

@@ -16,6 +16,7 @@ mod locations;
 pub mod log;
 mod manifests;
 mod operation;
+mod peer;
 mod query;
 mod ranges;
 mod referrers;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 
+pub use peer::Peer;
 pub use settings::Settings;
 
 use crate::access::Access;

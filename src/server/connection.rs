@@ -19,6 +19,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::Limits;
 use super::activity::{Activity, Deadline, Verdict};
 use super::framing::Framing;
 use super::hints::{Hints, Topic};
@@ -28,7 +29,7 @@ use super::shutdown::Shutdown;
 use super::stream::{Socket, Stream};
 use super::tls::Tls;
 use super::watched::Watched;
-use super::{Limits, Peer};
+use crate::http::Peer;
 
 /// How much of an HTTP/1 upload is read at once, in bytes. Also bounds a head,
 /// but the smaller [`Limits::head_bytes`] is told in an errors document.

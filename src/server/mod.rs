@@ -28,7 +28,6 @@ mod watched;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,13 +57,4 @@ pub enum Listen {
     Tcp(String),
     /// A unix socket.
     Unix(PathBuf),
-}
-
-/// Who is at the other end of a connection: an extension of every request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Unknown on a unix socket.
-    pub address: Option<SocketAddr>,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
 }

@@ -11,10 +11,11 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::Service;
 
+use super::Limits;
 use super::activity::Activity;
 use super::body::{Answer, Received};
 use super::framing::Framing;
-use super::{Limits, Peer};
+use crate::http::Peer;
 use crate::oci::ErrorCode;
 
 /// registry:2's mark of a registry, on every answer.

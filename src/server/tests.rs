@@ -22,6 +22,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::certificates::{self, Issued};
 use super::tls::{ClientAuth, Settings as TlsSettings, Version};
 use super::*;
+use crate::http::Peer;
 
 /// A server that runs.
 struct Running {

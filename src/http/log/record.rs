@@ -12,8 +12,8 @@ use http::{Method, StatusCode};
 use http_body::Body as _;
 
 use super::{Facts, RequestId, Requests};
+use crate::http::Peer;
 use crate::observe::metrics::{Finished, InFlight};
-use crate::server::Peer;
 
 /// The most characters of one field that a client chooses.
 const LONGEST: usize = 256;

@@ -18,9 +18,9 @@ use tower::ServiceExt as _;
 use tracing::Level;
 
 use super::*;
+use crate::http::Peer;
 use crate::observe::log::testing::Captured;
 use crate::observe::log::{Format, Settings};
-use crate::server::Peer;
 
 const METRICS: fn() -> Metrics = || Metrics::new("1.2.3");
 
