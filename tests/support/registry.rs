@@ -1,0 +1,355 @@
+//! The real server, started on a free port of loopback and stopped when the
+//! test lets go of it.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Authority, SERVER_NAMES, eventually};
+
+/// How long a server may take until it listens, and until it ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Ours; `WHARF_TEST_SERVER` may name another binary.
+    Wharf,
+    /// Debian's docker-registry (registry:2), for interchange.
+    Distribution,
+}
+
+/// What a server is started with. Every method adds one thing; [`Setup::start`]
+/// starts it.
+pub struct Setup {
+    program: Program,
+    tls: bool,
+    users: Vec<(String, String)>,
+    sections: String,
+    config: Option<String>,
+    env: Vec<(String, String)>,
+    data: Option<PathBuf>,
+}
+
+/// A running server.
+pub struct Registry {
+    setup: Setup,
+    dir: TempDir,
+    data: PathBuf,
+    authority: Option<Authority>,
+    address: String,
+    child: Option<Child>,
+    starts: usize,
+}
+
+impl Registry {
+    /// Begins the description of a server: plain HTTP, open, deletes enabled,
+    /// its data in a temporary directory.
+    pub fn with() -> Setup {
+        Setup {
+            program: Program::Wharf,
+            tls: false,
+            users: Vec::new(),
+            sections: String::new(),
+            config: None,
+            env: Vec::new(),
+            data: None,
+        }
+    }
+
+    /// Starts a plain, open server.
+    pub fn start() -> Registry {
+        Registry::with().start()
+    }
+
+    /// Where it listens: `127.0.0.1:PORT`, the same after a restart.
+    pub fn host(&self) -> &str {
+        &self.address
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        let port = self.address.rsplit(':').next();
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// `http://127.0.0.1:PORT` or `https://...`, without a slash at the end.
+    pub fn url(&self) -> String {
+        let scheme = if self.setup.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The directory of everything that this server was given.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The storage volume.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The authority that signed its certificate.
+    ///
+    /// # Panics
+    /// When the server has no TLS.
+    pub fn authority(&self) -> &Authority {
+        self.authority.as_ref().expect("a server with TLS")
+    }
+
+    /// The first user's name and password.
+    pub fn login(&self) -> Option<(&str, &str)> {
+        let (user, password) = self.setup.users.first()?;
+        Some((user, password))
+    }
+
+    /// A client that trusts this server, and nobody else when it has TLS.
+    pub fn client(&self) -> reqwest::blocking::Client {
+        let builder = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(300));
+        let builder = match &self.authority {
+            None => builder,
+            Some(authority) => {
+                let pem = authority.pem();
+                let ca = reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate");
+                builder.tls_certs_only([ca])
+            }
+        };
+        builder.build().expect("an HTTP client")
+    }
+
+    /// A request to `path` (from `/v2/`) as the first user, if there is one.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::blocking::RequestBuilder {
+        let method = method.parse().expect("an HTTP method");
+        let request = self.client().request(method, self.url() + path);
+        match self.login() {
+            None => request,
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+        }
+    }
+
+    /// Everything that the server printed, over all its starts.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Asks it to stop with SIGTERM and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.end(Signal::TERM)
+    }
+
+    /// Ends it with SIGKILL, as a crash would.
+    pub fn kill(&mut self) -> ExitStatus {
+        self.end(Signal::KILL)
+    }
+
+    /// Stops it if it runs, and starts it again on the same port and volume.
+    pub fn restart(&mut self) {
+        if self.child.is_some() {
+            self.stop();
+        }
+        self.launch();
+    }
+
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        let pid = Pid::from_raw(child.id().cast_signed()).expect("a process id");
+        kill_process(pid, signal).expect("the signal sent");
+        let log = self.log_file();
+        eventually(
+            &format!("the server's end, log in {}", log.display()),
+            PATIENCE,
+            || child.try_wait().expect("the server's state"),
+        )
+    }
+
+    fn launch(&mut self) {
+        let log = self.log_file();
+        let written = self.log().len();
+        let file = OpenOptions::new().create(true).append(true).open(&log);
+        let file: File = file.expect("the log file");
+        let mut command = Command::new(self.setup.binary());
+        command
+            .arg("serve")
+            .arg(self.dir.path().join("config.yml"))
+            .env("REGISTRY_HTTP_ADDR", &self.address)
+            .envs(self.setup.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file);
+        self.child = Some(command.spawn().expect("the server started"));
+        self.starts += 1;
+        self.address = eventually("the server's listening line", PATIENCE, || {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok());
+            let log = self.log();
+            if let Some(Some(status)) = ended {
+                panic!("the server ended ({status}) before it listened:\n{log}");
+            }
+            listening(log.get(written..).unwrap_or_default())
+        });
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines.len().saturating_sub(40);
+            eprintln!("--- the end of the {:?} log", self.setup.program);
+            for line in &lines[tail..] {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+impl Setup {
+    /// Another program with the same contract.
+    pub fn program(mut self, program: Program) -> Setup {
+        self.program = program;
+        self
+    }
+
+    /// TLS, with a certificate for [`SERVER_NAMES`] from a new authority.
+    pub fn tls(mut self) -> Setup {
+        self.tls = true;
+        self
+    }
+
+    /// A user in an htpasswd file; the first one is [`Registry::login`].
+    pub fn user(mut self, name: &str, password: &str) -> Setup {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Lines for the end of the configuration file: whole top-level sections
+    /// that it doesn't have yet (it has `version`, `log`, `storage`, `http` and,
+    /// with users, `auth`).
+    pub fn section(mut self, yaml: &str) -> Setup {
+        self.sections.push_str(yaml);
+        self.sections.push('\n');
+        self
+    }
+
+    /// The whole configuration file, in place of the one made here.
+    pub fn config(mut self, yaml: &str) -> Setup {
+        self.config = Some(yaml.to_owned());
+        self
+    }
+
+    /// An environment variable, such as `REGISTRY_STORAGE_DELETE_ENABLED`.
+    pub fn env(mut self, name: &str, value: &str) -> Setup {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A volume that outlives the server.
+    pub fn data(mut self, data: &Path) -> Setup {
+        self.data = Some(data.to_owned());
+        self
+    }
+
+    /// Writes the files, starts the server and waits until it listens.
+    pub fn start(self) -> Registry {
+        let dir = TempDir::with_prefix("wharf-test-").expect("a temporary directory");
+        let data = self.data.clone().unwrap_or_else(|| dir.path().join("data"));
+        fs::create_dir_all(&data).expect("the data directory");
+        let authority = self.tls.then(|| {
+            let authority = Authority::create(&dir.path().join("ca"), "wharf test CA");
+            authority.sign(&SERVER_NAMES, &dir.path().join("certs"));
+            authority
+        });
+        if !self.users.is_empty() {
+            fs::write(dir.path().join("htpasswd"), self.htpasswd()).expect("htpasswd written");
+        }
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => self.yaml(dir.path(), &data),
+        };
+        fs::write(dir.path().join("config.yml"), config).expect("config.yml written");
+        let mut registry = Registry {
+            setup: self,
+            dir,
+            data,
+            authority,
+            address: "127.0.0.1:0".to_owned(),
+            child: None,
+            starts: 0,
+        };
+        registry.launch();
+        registry
+    }
+
+    fn yaml(&self, dir: &Path, data: &Path) -> String {
+        let (dir, data) = (dir.display(), data.display());
+        let mut yaml = format!(
+            "version: 0.1\n\
+             log:\n  level: info\n\
+             storage:\n  filesystem:\n    rootdirectory: {data}\n  delete:\n    enabled: true\n\
+             http:\n  addr: 127.0.0.1:0\n"
+        );
+        if self.tls {
+            yaml += &format!(
+                "  tls:\n    certificate: {dir}/certs/domain.crt\n    key: {dir}/certs/domain.key\n"
+            );
+        }
+        if !self.users.is_empty() {
+            yaml += &format!(
+                "auth:\n  htpasswd:\n    realm: Registry Realm\n    path: {dir}/htpasswd\n"
+            );
+        }
+        yaml + &self.sections
+    }
+
+    fn htpasswd(&self) -> String {
+        let mut lines = String::new();
+        for (name, password) in &self.users {
+            // Cost 5, as `htpasswd -B` has it.
+            let hash = bcrypt::hash(password, 5).expect("a bcrypt hash");
+            lines += &format!("{name}:{hash}\n");
+        }
+        lines
+    }
+
+    fn binary(&self) -> PathBuf {
+        match self.program {
+            Program::Wharf => std::env::var_os("WHARF_TEST_SERVER")
+                .unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").into())
+                .into(),
+            Program::Distribution => "docker-registry".into(),
+        }
+    }
+}
+
+/// The address in a line that says `listening on [http://|https://]ADDRESS`.
+fn listening(log: &str) -> Option<String> {
+    // A line that is still being written has no end yet.
+    let whole = &log[..log.rfind('\n')? + 1];
+    let (_, rest) = whole.split_once("listening on ")?;
+    let rest = rest.trim_start_matches("https://");
+    let rest = rest.trim_start_matches("http://");
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
+    let address = rest.get(..end?)?;
+    Some(address.trim_end_matches('.').to_owned())
+}
