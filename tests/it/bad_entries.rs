@@ -9,6 +9,10 @@ use crate::content::{self, EMPTY_DIGEST, IMAGE, bytes, sha256};
 use crate::repo::{Repo, with_query};
 use crate::wire::Request;
 
+/// Of content that is announced as longer, only this much is made: nobody who
+/// keeps to the limit reads that far.
+const PADDING: usize = 64 << 20;
+
 /// One request that a registry has to live with.
 pub struct Entry {
     entry: Value,
@@ -132,7 +136,14 @@ impl Entry {
         for (name, value) in self.entry["headers"].as_object().unwrap() {
             request = request.header(name, text(value));
         }
+        let announced = self.entry["body_gen"]["bytes"].as_u64();
         match self.body(stage) {
+            Some((body, false)) if announced.is_some_and(|size| size > body.len() as u64) => {
+                request
+                    .header("Content-Length", announced.unwrap_or_default())
+                    .body(body)
+                    .bytes()
+            }
             None => request.bytes(),
             Some((body, true)) => request.chunked(body).bytes(),
             Some((body, false)) => request.body(body).bytes(),
@@ -189,12 +200,9 @@ fn generate(generated: &Value, stage: &Stage) -> Vec<u8> {
             let parts = generated["parts"].as_array().unwrap();
             parts.iter().map(text).collect::<String>().into_bytes()
         }
-        // More than this can't be read by anyone who keeps to the limit, and
-        // the announced length is what is refused.
         "manifest-padded" => {
             let mut manifest = bytes(&content::image(&[]));
-            let size = number("bytes").min(64 << 20);
-            manifest.resize(size, b' ');
+            manifest.resize(number("bytes").min(PADDING), b' ');
             manifest
         }
         "manifest-distinct-layers" => {
