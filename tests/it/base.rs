@@ -168,7 +168,7 @@ fn a_reference_is_a_tag_or_a_digest_and_nothing_else() {
         let get = repo.get(&format!("manifests/{reference}"));
         assert!(matches!(get.status, 400 | 404), "{reference}: {get}");
     }
-    assert_eq!(repo.get("tags/list").status, 404, "nothing was pushed");
+    assert!(repo.tags().is_empty(), "nothing was pushed");
 }
 
 #[test]

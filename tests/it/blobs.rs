@@ -86,6 +86,9 @@ fn a_blob_of_zero_bytes_is_a_blob() {
         assert_eq!((get.length(), get.body.len()), (0, 0));
         assert_eq!(repo.head(&format!("blobs/{digest}")).length(), 0);
     }
+    let streamed = repo.beside("streamed");
+    let closing = crate::repo::with_query(&streamed.start(), &format!("digest={}", sha256(b"")));
+    streamed.at("PUT", &closing).chunked("").send().expect(201);
     let single = repo.beside("single");
     single
         .ask("POST", &format!("blobs/uploads/?digest={}", sha256(b"")))

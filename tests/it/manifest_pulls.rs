@@ -1,6 +1,6 @@
 //! Pulling manifests (distribution-spec, "Pulling manifests").
 
-use crate::content::{ABSENT, IMAGE, sha256, sha512};
+use crate::content::{ABSENT, IMAGE, INDEX, sha256, sha512};
 use crate::repo::Repo;
 
 // spec: 10, 11, 12, 13, 15, 16, 17
@@ -102,6 +102,14 @@ fn what_a_client_accepts_does_not_hide_a_manifest() {
             .expect(200);
         assert_eq!(answer.must("content-type"), IMAGE, "{accept}");
     }
+    // As the conformance suite asks: two lines.
+    let lines = repo
+        .ask("GET", "manifests/latest")
+        .header("Accept", INDEX)
+        .header("Accept", IMAGE)
+        .send()
+        .expect(200);
+    assert_eq!(lines.must("content-type"), IMAGE);
     let gzip = repo
         .ask("GET", "manifests/latest")
         .header("Accept-Encoding", "gzip, zstd")

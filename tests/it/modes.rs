@@ -1,4 +1,5 @@
-//! What the configuration switches off: deletes, or every write.
+//! What the configuration changes: deletes or every write switched off, and how
+//! answers look.
 
 use crate::content::{EMPTY_DIGEST, IMAGE, sha256};
 use crate::repo::Repo;
@@ -81,4 +82,31 @@ fn with_validation_off_a_manifest_may_come_before_its_parts() {
     let manifest = crate::content::bytes(&crate::content::image(&[b"never pushed"]));
     repo.put("latest", IMAGE, &manifest).expect(201);
     assert_eq!(repo.get("manifests/latest").expect(200).body, manifest);
+}
+
+#[test]
+fn with_an_address_of_its_own_locations_are_absolute() {
+    let server = Registry::with()
+        .env("REGISTRY_HTTP_HOST", "https://registry.example:8443")
+        .start();
+    let repo = Repo::on(&server, "known");
+    let started = repo.ask("POST", "blobs/uploads/").body("").send();
+    let started = started.expect(202);
+    let prefix = format!(
+        "https://registry.example:8443{}",
+        repo.path("blobs/uploads/")
+    );
+    assert!(started.must("location").starts_with(&prefix), "{started}");
+}
+
+#[test]
+fn configured_headers_are_in_every_answer() {
+    let server = Registry::with()
+        .env("REGISTRY_HTTP_HEADERS", "{X-Served-By: [harbour]}")
+        .start();
+    let repo = Repo::on(&server, "headers");
+    for path in ["/v2/", "/v2/none/tags/list", "/"] {
+        let answer = repo.at("GET", path).send();
+        assert_eq!(answer.header("x-served-by"), Some("harbour"), "{path}");
+    }
 }
