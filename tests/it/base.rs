@@ -3,7 +3,7 @@
 
 use crate::content::{ABSENT, EMPTY_DIGEST, EMPTY_JSON, IMAGE};
 use crate::repo::Repo;
-use crate::wire::Request;
+use crate::wire::{Answer, PATIENCE, Request, exchange};
 
 /// Every endpoint below `/v2/<name>/`, with the methods it has.
 const ENDPOINTS: [(&str, &str); 7] = [
@@ -177,6 +177,37 @@ fn the_root_answers_those_who_probe_it() {
     let answer = repo.at("GET", "/").send().expect(200);
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     assert!(answer.body.is_empty());
+}
+
+#[test]
+fn an_old_probe_with_http_1_0_is_answered() {
+    let repo = Repo::fresh();
+    let probe = b"GET /v2/ HTTP/1.0\r\n\r\n".to_vec();
+    let heard = exchange(repo.host(), probe, PATIENCE);
+    let (answer, _) = Answer::parse(&heard, false).expect("an answer");
+    assert_eq!(answer.expect(200).body, b"{}");
+}
+
+#[test]
+fn one_connection_carries_many_requests() {
+    let repo = Repo::fresh();
+    let ask = |path: &str, connection: &str| {
+        let request = repo.at("GET", path).header("Connection", connection);
+        request.bytes()
+    };
+    let all = [
+        ask("/v2/", "keep-alive"),
+        ask("/v2/none/tags/list", "keep-alive"),
+        ask("/v2/UPPER/tags/list", "keep-alive"),
+        ask("/v2/", "close"),
+    ];
+    let heard = exchange(repo.host(), all.concat(), PATIENCE);
+    let (mut rest, mut statuses) = (heard.as_slice(), Vec::new());
+    while let Some((answer, left)) = Answer::parse(rest, false) {
+        statuses.push(answer.status);
+        rest = &rest[rest.len() - left..];
+    }
+    assert_eq!(statuses, [200, 404, 400, 200]);
 }
 
 #[test]

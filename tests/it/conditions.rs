@@ -31,6 +31,10 @@ fn what_the_client_has_is_304() {
                     .expect(304);
                 assert_eq!(answer.must("etag"), format!("\"{digest}\""));
                 assert_eq!(answer.must("docker-content-digest"), digest);
+                // RFC 9110, 15.4.5.
+                let whole = repo.ask(method, &rest).send();
+                let caching = whole.must("cache-control");
+                assert_eq!(answer.must("cache-control"), caching);
             }
         }
     }

@@ -117,6 +117,23 @@ fn an_upload_that_nobody_finishes_times_out() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_learns_why_it_was_refused() {
+    let repo = Repo::fresh();
+    let unknown = repo.path("blobs/uploads/00000000-0000-4000-8000-000000000000");
+    let content = noise(9, 32_000_000);
+    for request in [
+        repo.at("PATCH", &unknown).body(content.as_slice()),
+        repo.at("PATCH", &unknown).chunked(content.as_slice()),
+        repo.ask("POST", "blobs/uploads/?digest=wrong")
+            .body(content.as_slice()),
+    ] {
+        let answer = request.send();
+        assert!(matches!(answer.status, 400 | 404), "{answer}");
+        answer.code();
+    }
+}
+
+#[test]
 fn what_a_broken_connection_delivered_can_be_continued() {
     let repo = Repo::fresh();
     let content = noise(8, 500_000);
