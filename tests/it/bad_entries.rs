@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::content::{self, EMPTY_DIGEST, IMAGE, bytes, sha256};
+use crate::content::{self, IMAGE, bytes, sha256};
 use crate::repo::{Repo, with_query};
 use crate::wire::Request;
 
@@ -229,12 +229,4 @@ fn nested(repo: &Repo, depth: usize) -> Vec<u8> {
         inner = bytes(&content::index(&[(content::INDEX, &inner)]));
     }
     inner
-}
-
-/// The blob that the entries' manifests name must be in the repository.
-pub fn check(stage: &Stage) {
-    stage
-        .repo
-        .head(&format!("blobs/{EMPTY_DIGEST}"))
-        .expect(200);
 }
