@@ -1,1 +1,327 @@
-//! The composition root: the only file that knows every part.
+//! The composition root: builds every part from the configuration, runs them,
+//! and ends them in order. The only file that knows every part.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::auth::{AuthError, Authenticator, htpasswd};
+use crate::config::Config;
+use crate::http::log::{Requests, log_requests};
+use crate::observe::debug;
+use crate::observe::health::Health;
+use crate::observe::log::Log;
+use crate::observe::metered::Metered;
+use crate::observe::metrics::Metrics;
+use crate::registry::{Purging, Registry};
+use crate::server::{Server, ServerError, Shutdown};
+use crate::storage::files::Files;
+use crate::storage::{StorageError, Store};
+use crate::{http, server};
+
+/// How long background tasks have to end once the servers have drained.
+const LAST_TASKS: Duration = Duration::from_secs(5);
+
+/// The registry, ready to run: every address is taken, nothing is answered yet.
+pub struct App {
+    config: Config,
+    state: Arc<ArcSwap<http::State>>,
+    requests: Requests,
+    main: Server,
+    main_router: Router,
+    debug: Option<(Server, Router)>,
+    store: Arc<dyn Store>,
+    shutdown: Shutdown,
+}
+
+/// Why the registry cannot start; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The directory of the images cannot be used.
+    #[error("the storage at {} cannot be used: {cause}", root.display())]
+    Storage {
+        /// `storage.filesystem.rootdirectory`
+        root: PathBuf,
+        /// Why.
+        cause: StorageError,
+    },
+    /// The users cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// An address cannot be listened on, or the certificate cannot be used.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+/// The configuration as it is now, for a reload; an error says what is wrong
+/// with it.
+pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+impl App {
+    /// Builds every part. Nothing is served before [`App::run`].
+    pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
+        let files = Files::open(&config.storage).map_err(|cause| StartError::Storage {
+            root: config.storage.root.clone(),
+            cause,
+        })?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let store: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(files), "filesystem", &metrics));
+        let (authenticator, notices) = Authenticator::open(config.auth.clone())?;
+        log_notices(&notices);
+        let health = Health::start(
+            &config.health,
+            &store,
+            &TaskTracker::new(),
+            &shutdown.background(),
+        );
+
+        let debug = match &config.debug {
+            Some(settings) => {
+                let server = Server::bind(server::Settings {
+                    listen: server::Listen::Tcp(settings.addr.clone()),
+                    tls: None,
+                    http2: true,
+                    h2c: false,
+                    drain: Duration::ZERO,
+                });
+                Some((
+                    server.await?,
+                    debug::router(settings, health.clone(), metrics.clone()),
+                ))
+            }
+            None => None,
+        };
+        let main = Server::bind(config.server.clone()).await?;
+        let requests = Requests::new(metrics, config.log.requests);
+        let state = Arc::new(ArcSwap::from_pointee(http::State {
+            registry: Registry::new(Arc::clone(&store), config.registry.clone()),
+            authenticator,
+            access: Access,
+            settings: config.http.clone(),
+            healthy: Arc::new(move || !health.is_failing()),
+        }));
+        let main_router = http::router(Arc::clone(&state))
+            .layer(from_fn_with_state(requests.clone(), log_requests));
+        Ok(Self {
+            config,
+            state,
+            requests,
+            main,
+            main_router,
+            debug,
+            store,
+            shutdown,
+        })
+    }
+
+    /// How a client on this machine reaches the registry.
+    pub fn url(&self) -> String {
+        self.main.url()
+    }
+
+    /// The address that was taken; `None` on a unix socket.
+    pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        self.main.local_addr()
+    }
+
+    /// Free bytes where the images lie, if the system says.
+    pub async fn free_space(&self) -> Option<u64> {
+        self.store
+            .space()
+            .await
+            .ok()
+            .flatten()
+            .map(|space| space.free)
+    }
+
+    /// Serves until `shutdown` asks to stop, then finishes what runs.
+    pub async fn run(self, log: Log, reread: Reread) {
+        let shutdown = self.shutdown;
+        tracing::info!("listening on {}", self.main.url());
+        spawn_purging(&shutdown, Arc::clone(&self.state));
+        spawn_reloads(
+            &shutdown,
+            self.config,
+            self.state,
+            self.requests,
+            log,
+            reread,
+        );
+        if let Some((server, router)) = self.debug {
+            tracing::info!("health and metrics on {}", server.url());
+            // Health stays visible until everything else has ended.
+            let own = Shutdown::new();
+            let end = shutdown.background();
+            let ending = own.clone();
+            shutdown.spawn("debug listener", async move {
+                tokio::join!(server.run(router, own), async {
+                    end.cancelled().await;
+                    ending.stop();
+                });
+            });
+        }
+        let drained = self.main.run(self.main_router, shutdown.clone()).await;
+        if drained.cut > 0 {
+            tracing::warn!(
+                connections = drained.cut,
+                "requests were cut off: http.draintimeout was over"
+            );
+        }
+        let running = shutdown.finish(LAST_TASKS).await;
+        tracing::info!(tasks_left = running, "stopped");
+    }
+}
+
+/// What the owner of the users should know, each in its line.
+fn log_notices(notices: &[htpasswd::Notice]) {
+    for notice in notices {
+        match notice {
+            // As registry:2 does: the only time that the password is told.
+            htpasswd::Notice::Created(created) => {
+                tracing::warn!(user = %created.user, password = created.password.reveal(), "{notice}");
+            }
+            _ => tracing::warn!("{notice}"),
+        }
+    }
+}
+
+/// Removes abandoned uploads, as `storage.maintenance.uploadpurging` says.
+fn spawn_purging(shutdown: &Shutdown, state: Arc<ArcSwap<http::State>>) {
+    let end = shutdown.background();
+    shutdown.spawn("upload purging", async move {
+        let mut pause = first_pause(state.load().registry.settings().purging.interval);
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            let registry = state.load().registry.clone();
+            let Purging {
+                enabled,
+                age,
+                interval,
+                dry_run,
+            } = registry.settings().purging;
+            pause = interval.max(Duration::from_secs(1));
+            if !enabled || registry.settings().read_only {
+                continue;
+            }
+            match registry.purge_uploads(age, dry_run).await {
+                Ok(purged) => {
+                    tracing::info!(
+                        removed = purged.removed,
+                        kept = purged.kept,
+                        dry_run,
+                        "abandoned uploads"
+                    );
+                }
+                Err(error) => tracing::warn!(%error, "abandoned uploads could not be removed"),
+            }
+        }
+    });
+}
+
+/// Somewhere within the first hour, so that replicas don't all begin at once.
+fn first_pause(interval: Duration) -> Duration {
+    let mut random = [0];
+    // Without randomness the pause is just shorter.
+    let _ = getrandom::fill(&mut random);
+    interval.min(Duration::from_secs(3600)) * u32::from(random[0]) / 256
+}
+
+/// Follows SIGHUP: configuration and users (the server follows its certificates
+/// by itself).
+fn spawn_reloads(
+    shutdown: &Shutdown,
+    config: Config,
+    state: Arc<ArcSwap<http::State>>,
+    requests: Requests,
+    log: Log,
+    reread: Reread,
+) {
+    let end = shutdown.background();
+    let mut reloads = shutdown.reloads();
+    let mut running = config;
+    shutdown.spawn("reload", async move {
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = reloads.next() => {}
+            }
+            match reread() {
+                Ok(config) => {
+                    log.reload(&config.log);
+                    requests.set_lines(config.log.requests);
+                    running = apply(running, config, &state).await;
+                }
+                Err(problems) => tracing::error!("the configuration stays as it was: {problems}"),
+            }
+        }
+    });
+}
+
+/// Replaces what can change while running, and names what cannot.
+async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Config {
+    let current = state.load_full();
+    let authenticator = if new.auth == running.auth {
+        match current.authenticator.reload().await {
+            Ok(notices) => log_notices(&notices),
+            Err(error) => tracing::error!("the users stay as they were: {error}"),
+        }
+        Some(current.authenticator.clone())
+    } else {
+        match Authenticator::open(new.auth.clone()) {
+            Ok((authenticator, notices)) => {
+                log_notices(&notices);
+                Some(authenticator)
+            }
+            Err(error) => {
+                tracing::error!("the configuration stays as it was: {error}");
+                None
+            }
+        }
+    };
+    let Some(authenticator) = authenticator else {
+        return running;
+    };
+    for (key, changed) in [
+        ("storage.filesystem", new.storage != running.storage),
+        (
+            "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
+            new.server != running.server,
+        ),
+        ("http.debug", new.debug != running.debug),
+        ("health", new.health != running.health),
+    ] {
+        if changed {
+            tracing::warn!("{key} has changed: that takes a restart");
+        }
+    }
+    state.store(Arc::new(http::State {
+        registry: current.registry.with_settings(new.registry.clone()),
+        authenticator,
+        access: current.access.clone(),
+        settings: new.http.clone(),
+        healthy: Arc::clone(&current.healthy),
+    }));
+    tracing::info!("configuration reread");
+    // What takes a restart stays as it runs, so that the next reload names it again.
+    Config {
+        storage: running.storage,
+        server: running.server,
+        debug: running.debug,
+        health: running.health,
+        ..new
+    }
+}
+
+/// Where the users of `wharf serve` without a configuration are.
+pub fn embedded_users(data: &Path) -> PathBuf {
+    data.join("users.htpasswd")
+}

@@ -1,8 +1,92 @@
-//! The command line: one file per command.
+//! The command line: one file per command. Exit codes: 0 done, 1 failed, 2
+//! usage, 4 not found, 78 configuration.
 
+mod ask;
+mod config;
+mod healthcheck;
+mod htpasswd;
+mod serve;
+mod user;
+
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs the command that the arguments name.
+use clap::{Parser, Subcommand};
+
+/// The configuration or the surroundings are wrong: trying again does not help
+/// (`EX_CONFIG` of sysexits.h).
+const CONFIGURATION: u8 = 78;
+
+/// A private registry for container images.
+#[derive(Parser)]
+#[command(name = "wharf", version, propagate_version = true)]
+struct Wharf {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the registry
+    Serve(serve::ServeArgs),
+    /// Look at a configuration without starting
+    Config(config::ConfigArgs),
+    /// Add, change, remove and list users
+    User(user::UserArgs),
+    /// Make lines of a users file, with the flags of Apache's htpasswd
+    Htpasswd(htpasswd::HtpasswdArgs),
+    /// Ask a running registry whether it answers, for containers
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// `htpasswd` as a name of its own for this binary.
+#[derive(Parser)]
+#[command(name = "htpasswd", version)]
+struct Htpasswd {
+    #[command(flatten)]
+    args: htpasswd::HtpasswdArgs,
+}
+
+/// Runs the command that the arguments name. The binary may be called by other
+/// names: `registry` is `wharf`, `htpasswd` is `wharf htpasswd`.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if called_as(&arguments, "htpasswd") {
+        return htpasswd::run(Htpasswd::parse_from(arguments).args);
+    }
+    // registry:2's image takes a configuration file alone, too.
+    if let Some(first) = arguments.get(1)
+        && Path::new(first)
+            .extension()
+            .is_some_and(|ending| ending == "yml" || ending == "yaml")
+    {
+        arguments.insert(1, "serve".into());
+    }
+    match Wharf::parse_from(arguments).command {
+        Command::Serve(args) => serve::run(args),
+        Command::Config(args) => config::run(args),
+        Command::User(args) => user::run(args),
+        Command::Htpasswd(args) => htpasswd::run(args),
+        Command::Healthcheck(args) => healthcheck::run(args),
+    }
+}
+
+fn called_as(arguments: &[OsString], name: &str) -> bool {
+    arguments
+        .first()
+        .and_then(|program| Path::new(program).file_name())
+        .is_some_and(|file| file == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Wharf::command().debug_assert();
+        Htpasswd::command().debug_assert();
+    }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::answer::DOCKER_API_VERSION;
 use super::error::Problem;
+use super::log::Facts;
 use super::operation::{Operation, Resource};
 use super::{State, answer, blobs, catalog, manifests, referrers, tags, uploads};
 use crate::auth::{Identity, Unidentified};
@@ -34,8 +35,21 @@ pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
 }
 
 async fn route(state: &State, request: Request) -> Response {
+    let mut facts = Facts::default();
+    let mut response = match decide(state, request, &mut facts).await {
+        Ok(response) => response,
+        Err(problem) => {
+            facts.error = problem.cause().map(str::to_owned);
+            problem.into_response()
+        }
+    };
+    response.extensions_mut().insert(facts);
+    response
+}
+
+async fn decide(state: &State, request: Request, facts: &mut Facts) -> Result<Response, Problem> {
     if !(state.healthy)() {
-        return Problem::unhealthy().into_response();
+        return Err(Problem::unhealthy());
     }
     let path = request.uri().path();
     let path = path
@@ -44,25 +58,20 @@ async fn route(state: &State, request: Request) -> Response {
         .to_owned();
     // Load balancers and charts probe this.
     if path == "/" || path.is_empty() {
-        return alive();
+        return Ok(alive());
     }
-    let identity = match identify(state, request.headers()).await {
-        Ok(identity) => identity,
-        Err(why) => {
-            let host = login_host(&request);
-            return Problem::unidentified(why, state.authenticator.challenge(), &host)
-                .into_response();
-        }
-    };
+    let identity = identify(state, request.headers()).await.map_err(|why| {
+        Problem::unidentified(why, state.authenticator.challenge(), &login_host(&request))
+    })?;
+    if let Identity::User(user) = &identity {
+        facts.user = Some(user.clone());
+    }
     let query = request.uri().query().unwrap_or_default();
-    let operation = match Operation::parse(request.method(), &path, query) {
-        Ok(operation) => operation,
-        Err(problem) => return problem.into_response(),
-    };
-    match dispatch(state, &identity, operation, request).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    }
+    let operation = Operation::parse(request.method(), &path, query)?;
+    facts.operation = operation.handler();
+    facts.repository = operation.repository().map(ToString::to_string);
+    facts.reference = operation.reference();
+    dispatch(state, &identity, operation, request).await
 }
 
 async fn dispatch(

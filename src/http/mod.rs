@@ -13,6 +13,7 @@ mod catalog;
 mod error;
 mod gate;
 mod locations;
+pub mod log;
 mod manifests;
 mod operation;
 mod query;
@@ -24,6 +25,7 @@ mod uploads;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 
 pub use settings::Settings;
@@ -38,20 +40,19 @@ pub struct State {
     /// What a registry does.
     pub registry: Registry,
     /// Who asks.
-    pub authenticator: Arc<Authenticator>,
+    pub authenticator: Authenticator,
     /// What they may.
     pub access: Access,
     /// How paths and answers look.
     pub settings: Settings,
     /// Whether requests are to be answered at all (registry:2's health gate).
-    pub healthy: Box<dyn Fn() -> bool + Send + Sync>,
+    pub healthy: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// Everything that the main port answers. One function sees every request: no
-/// route can be added beside the gate.
-pub fn router(state: State) -> Router {
-    let state = Arc::new(state);
-    Router::new().fallback(move |request| gate::answer(Arc::clone(&state), request))
+/// Everything that the main port answers, by the state of the moment. One
+/// function sees every request: no route can be added beside the gate.
+pub fn router(state: Arc<ArcSwap<State>>) -> Router {
+    Router::new().fallback(move |request| gate::answer(state.load_full(), request))
 }
 
 impl State {

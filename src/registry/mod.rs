@@ -77,6 +77,20 @@ impl Registry {
         }
     }
 
+    /// The same registry, told to behave otherwise. Uploads go on.
+    pub fn with_settings(&self, settings: Settings) -> Self {
+        let Inner {
+            store, sessions, ..
+        } = &*self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                store: Arc::clone(store),
+                settings,
+                sessions: sessions.clone(),
+            }),
+        }
+    }
+
     /// How it was told to behave.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings

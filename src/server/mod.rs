@@ -1,11 +1,40 @@
 //! Sockets: accepts connections, TLS or plain by the first byte, HTTP/1 and 2,
 //! bounds, signals and drain. Knows no route.
+//!
+//! A connection walks through these files: `listener` (the socket) and `accept`
+//! (the loop, `slots` for how many), `connection` (its life: `mistaken` for the
+//! wrong protocol, [`tls`] for the handshake), `watched` and `body` (bytes that
+//! must keep moving, told to `activity`, which knows the deadlines; `framing`),
+//! `service` (one request). [`shutdown`] is how all of it ends.
 
+pub mod certificates;
+pub mod shutdown;
 pub mod tls;
+
+mod accept;
+mod activity;
+mod body;
+mod connection;
+mod framing;
+mod hints;
+mod limits;
+mod listener;
+mod mistaken;
+mod service;
+mod slots;
+mod stream;
+mod watched;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use accept::{Drained, Server, ServerError};
+pub use limits::{Limits, raise_open_files};
+pub use shutdown::Shutdown;
 
 /// Where and how to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,14 @@
 //! Certificates and keys into a rustls configuration that follows its files.
 
+mod follow;
+mod leaf;
+mod load;
+
 use std::path::PathBuf;
+
+pub(super) use follow::Tls;
+pub(super) use leaf::{Leaf, colons};
+pub use load::TlsError;
 
 /// `http.tls` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,10 @@
 //! so it speaks of keys and bytes only. [`layout`] is the only place that forms
 //! a key.
 
+#[cfg(test)]
+pub(crate) mod contract;
+#[cfg(test)]
+pub(crate) mod faulty;
 pub mod files;
 pub mod layout;
 

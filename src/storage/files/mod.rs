@@ -1,6 +1,42 @@
 //! The filesystem back end: registry:2's tree under one root directory.
+//!
+//! [`durable`] holds the order of writes, [`stage`] and [`append`] the uploads,
+//! [`read`] and [`cached`] the way out, [`list`] the directories. Linux only:
+//! reads answer from its page cache where they can.
 
-use std::path::PathBuf;
+mod append;
+mod blocks;
+mod cached;
+mod disk;
+mod durable;
+mod fault;
+mod known;
+mod list;
+mod read;
+mod root;
+mod stage;
+mod workers;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
+
+use self::blocks::Blocks;
+use self::cached::Lookup;
+use self::disk::Posix;
+use self::durable::Durable;
+use self::fault::{during, unread, unwritten};
+use self::read::{EAGER, Reader, Source};
+use self::stage::Session;
+use self::workers::Workers;
+use super::{
+    ByteStream, Child, Content as _, Created, Key, MAX_RECORD, Meta, Object, Prefix, Space, Stage,
+    Staged, StorageError, Store,
+};
+use crate::oci::UploadId;
 
 /// `storage.filesystem` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,3 +46,207 @@ pub struct Settings {
     /// `maxthreads`: the most file operations at once.
     pub max_threads: usize,
 }
+
+/// Keys as files.
+pub struct Files {
+    durable: Arc<Durable>,
+    reader: Reader,
+}
+
+impl Files {
+    /// Opens the tree, and makes its root directory if it is missing. Blocks;
+    /// for the start of the program.
+    ///
+    /// # Errors
+    /// The root can't be made, read or written: the text names it, who owns it,
+    /// who we are and what to do. A full volume is no error, since it can be
+    /// read and deletes make room.
+    pub fn open(settings: &Settings) -> Result<Self, StorageError> {
+        let root = root::prepare(&settings.root)?;
+        Ok(Self {
+            reader: Reader {
+                lookup: Lookup::new(&root),
+                workers: Workers::new(settings.max_threads),
+                blocks: Blocks::default(),
+            },
+            durable: Arc::new(Durable::new(Posix, root)),
+        })
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.durable.root().join(below)
+    }
+
+    fn session(&self, stage: &Stage) -> Session {
+        Session::new(self.durable.root(), stage)
+    }
+
+    /// Runs a job with the writer on a worker.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Durable) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let durable = self.durable.clone();
+        self.reader.workers.run(move || job(&durable)).await
+    }
+}
+
+#[async_trait]
+impl Store for Files {
+    async fn head(&self, key: &Key) -> Result<Option<Meta>, StorageError> {
+        self.reader.head(&self.path(key.as_str())).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError> {
+        let found = self
+            .reader
+            .open(&self.path(key.as_str()), MAX_RECORD)
+            .await?;
+        match found.map(|found| (found.content, found.meta.size)) {
+            None => Ok(None),
+            Some((Source::Whole(content), _)) => Ok(Some(content)),
+            Some((Source::File(..), size)) => Err(StorageError::TooLarge {
+                key: key.as_str().to_owned(),
+                size,
+            }),
+        }
+    }
+
+    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
+        let found = self.reader.open(&self.path(key.as_str()), EAGER).await?;
+        Ok(found.map(|found| Object {
+            meta: found.meta,
+            content: Arc::new(found.content),
+        }))
+    }
+
+    async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        let path = self.path(key.as_str());
+        self.run(move |durable| durable.put(&path, &content).map_err(unwritten))
+            .await
+    }
+
+    async fn create(&self, key: &Key, content: Bytes) -> Result<Created, StorageError> {
+        let path = self.path(key.as_str());
+        self.run(move |durable| durable.create(&path, &content).map_err(unwritten))
+            .await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StorageError> {
+        let path = self.path(key.as_str());
+        self.run(move |durable| durable.delete(&path).map_err(unwritten))
+            .await
+    }
+
+    async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
+        let path = self.path(prefix.as_str());
+        self.run(move |durable| durable.delete_all(&path).map_err(unwritten))
+            .await
+    }
+
+    async fn children(
+        &self,
+        prefix: &Prefix,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Child>, StorageError> {
+        let (path, after) = (self.path(prefix.as_str()), after.map(str::to_owned));
+        let list = move || list::children(&path, after.as_deref(), limit);
+        self.reader.workers.run(list).await
+    }
+
+    async fn exists(&self, prefix: &Prefix) -> Result<bool, StorageError> {
+        self.reader.is_dir(&self.path(prefix.as_str())).await
+    }
+
+    async fn begin(&self, stage: &Stage, started_at: &str) -> Result<(), StorageError> {
+        let (session, started_at) = (self.session(stage), started_at.to_owned());
+        self.run(move |durable| session.begin(durable, &started_at))
+            .await
+    }
+
+    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError> {
+        let session = self.session(stage);
+        self.reader.workers.run(move || session.staged()).await
+    }
+
+    async fn append(
+        &self,
+        stage: &Stage,
+        offset: u64,
+        content: ByteStream,
+    ) -> Result<u64, StorageError> {
+        append::append(&self.reader.workers, self.session(stage), offset, content).await
+    }
+
+    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError> {
+        let session = self.session(stage);
+        let annotate = move || session.annotate(&note);
+        self.reader.workers.run(annotate).await
+    }
+
+    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError> {
+        let session = self.session(stage);
+        let size = match self.reader.open(&session.data, EAGER).await? {
+            Some(found) if from <= found.meta.size => {
+                return Ok(found.content.read(from..found.meta.size));
+            }
+            Some(found) => found.meta.size,
+            None if self.reader.head(&session.started_at).await?.is_none() => {
+                return Err(StorageError::UnknownStage);
+            }
+            None if from == 0 => return Ok(Box::pin(stream::empty())),
+            None => 0,
+        };
+        Err(StorageError::WrongOffset {
+            expected: from,
+            actual: size,
+        })
+    }
+
+    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
+        let (session, path) = (self.session(stage), self.path(key.as_str()));
+        self.run(move |durable| session.publish(durable, &path))
+            .await
+    }
+
+    async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
+        let session = self.session(stage);
+        self.reader.workers.run(move || session.discard()).await
+    }
+
+    async fn probe(&self) -> Result<(), StorageError> {
+        let path = self.path(Key::probe(&UploadId::random()).as_str());
+        self.run(move |durable| probe(durable, &path)).await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, StorageError> {
+        let measure = |durable: &Durable| {
+            let volume = rustix::fs::statvfs(durable.root())
+                .map_err(|error| unread(durable.root(), &error.into()))?;
+            Ok(Some(Space {
+                free: volume.f_bavail.saturating_mul(volume.f_frsize),
+                total: volume.f_blocks.saturating_mul(volume.f_frsize),
+            }))
+        };
+        self.run(measure).await
+    }
+}
+
+/// Writes, syncs, reads and removes a record.
+fn probe(durable: &Durable, path: &Path) -> Result<(), StorageError> {
+    const CONTENT: &[u8] = b"wharf";
+    durable.put(path, CONTENT).map_err(unwritten)?;
+    let read = std::fs::read(path).map_err(|error| unread(path, &error));
+    durable.delete(path).map_err(unwritten)?;
+    if read? == CONTENT {
+        Ok(())
+    } else {
+        let error = std::io::Error::other("it holds something else than what was written to it");
+        Err(StorageError::Unavailable(during("trust", path, &error)))
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! registry:2's `auth: htpasswd`: users and their password hashes in a file that
+//! is reread when it changes.
+
+mod create;
+pub mod edit;
+mod follow;
+pub mod hash;
+mod lines;
+mod notice;
+mod remember;
+mod replace;
+mod source;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+pub use create::{Created, create_with_random_password};
+pub use notice::{Notice, Problem};
+
+use super::basic::Credentials;
+use super::{AuthError, Unidentified};
+use follow::Follower;
+use hash::NewHash;
+use remember::Key;
+use verify::Verifier;
+
+/// The user that registry:2 makes in a file that does not exist.
+const FIRST_USER: &str = "docker";
+
+/// The bcrypt cost of registry:2's own hash for that user.
+const FIRST_USER_COST: u32 = 10;
+
+/// `auth.htpasswd` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The realm of the challenge.
+    pub realm: String,
+    /// The file of users.
+    pub path: PathBuf,
+}
+
+/// Verifies credentials against a users file.
+pub(super) struct Htpasswd {
+    file: Follower,
+    key: Key,
+    verifier: Verifier,
+}
+
+impl Htpasswd {
+    /// Reads the file; makes it, as registry:2 does, if there is none.
+    pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<Notice>), AuthError> {
+        let kind = NewHash::Bcrypt(FIRST_USER_COST);
+        let created = create_with_random_password(&path, FIRST_USER, kind)?;
+        let (file, notices) = Follower::open(path)?;
+        let htpasswd = Self {
+            file,
+            key: Key::random()?,
+            verifier: Verifier::new(),
+        };
+        let created = created.map(Notice::Created);
+        Ok((htpasswd, created.into_iter().chain(notices).collect()))
+    }
+
+    /// Verifies credentials: from memory, or by a hash.
+    pub(super) async fn verify(&self, credentials: &Credentials) -> Result<(), Unidentified> {
+        let Credentials { user, password } = credentials;
+        let tag = self.key.tag(user, password);
+        self.file.look_if_due().await;
+        let remembers = self
+            .file
+            .current()
+            .remembered
+            .knows(user, &tag, Instant::now());
+        if remembers {
+            return Ok(());
+        }
+        // A hash is due anyway: look now, so that who was just added or given a
+        // new password need not wait.
+        self.file.look().await;
+        let version = std::sync::Arc::clone(&self.file.current());
+        let verify = || async {
+            // The flight before this one may have just landed.
+            if version.remembered.knows(user, &tag, Instant::now()) {
+                return Ok(true);
+            }
+            let (hash, known) = version.users.hash_of(user);
+            let matches = self.verifier.verify(hash, password.clone()).await? && known;
+            if matches {
+                version.remembered.remember(user, tag, Instant::now());
+            }
+            Ok(matches)
+        };
+        match version.flights.join(tag, verify).await? {
+            true => Ok(()),
+            false => Err(Unidentified::Wrong),
+        }
+    }
+
+    /// Reads the file, changed or not, and says what is wrong with it. On an
+    /// error the users stay as they were.
+    pub(super) async fn reload(&self) -> Result<Vec<Notice>, AuthError> {
+        self.file.reload().await
+    }
+
+    /// How many hashes were computed since the start.
+    pub(super) fn hashes(&self) -> u64 {
+        self.verifier.hashes()
+    }
+}

@@ -1,0 +1,213 @@
+//! `wharf serve`: the registry, with a configuration or with secure defaults.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::CONFIGURATION;
+use super::config::environment;
+use crate::app::{App, Reread, embedded_users};
+use crate::auth::htpasswd::hash::NewHash;
+use crate::auth::htpasswd::{Created, create_with_random_password};
+use crate::config::{self, Config, Found, Loaded};
+use crate::observe;
+use crate::server::certificates::{self, Issued};
+use crate::server::tls::{ClientAuth, Version};
+use crate::server::{Shutdown, tls};
+
+/// What registry:2 names its configuration file by.
+const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
+
+/// Arguments of `wharf serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// registry:2's config.yml; else what REGISTRY_CONFIGURATION_PATH names; without either,
+    /// the data directory, a certificate and a user are made
+    #[arg(conflicts_with_all = ["data", "addr", "name"])]
+    config: Option<PathBuf>,
+    /// Where images, users and certificates lie
+    #[arg(long, default_value = "wharf-data")]
+    data: PathBuf,
+    /// Where to listen: HOST:PORT, or :PORT for every address
+    #[arg(long, default_value = ":5000")]
+    addr: String,
+    /// One more name or address by which clients reach the registry; may be repeated
+    #[arg(long)]
+    name: Vec<String>,
+}
+
+/// What was made ready before the registry starts.
+struct Prepared {
+    config: Config,
+    notes: Vec<String>,
+    reread: Reread,
+    welcome: Option<Welcome>,
+}
+
+/// What the banner of the embedded default tells.
+struct Welcome {
+    data: PathBuf,
+    issued: Issued,
+    created: Option<Created>,
+}
+
+/// Runs the command.
+pub fn run(args: ServeArgs) -> ExitCode {
+    let variable = std::env::var(CONFIGURATION_PATH).ok();
+    let prepared = match config::find(args.config.as_deref(), variable.as_deref()) {
+        Some(found) => from_file(found),
+        None => embedded(&args.data, args.addr, &args.name),
+    };
+    match prepared.and_then(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("wharf: {message}");
+            ExitCode::from(CONFIGURATION)
+        }
+    }
+}
+
+/// `wharf serve CONFIG`: what the file and the environment say.
+fn from_file(found: Found) -> Result<Prepared, String> {
+    let Found { path, instead_of } = found;
+    let reread = move || Config::read(&path, environment());
+    let Loaded { config, notes } = reread().map_err(message)?;
+    let mut notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    if let Some(asked) = instead_of {
+        notes.push(format!(
+            "there is no {}: the configuration at registry:2's other path is used",
+            asked.display()
+        ));
+    }
+    let reread = move || reread().map(|loaded| loaded.config).map_err(message);
+    Ok(Prepared {
+        config,
+        notes,
+        reread: Box::new(reread),
+        welcome: None,
+    })
+}
+
+/// `wharf serve`: everything is made that is missing, and kept.
+fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, String> {
+    std::fs::create_dir_all(data).map_err(|error| {
+        format!(
+            "cannot make the data directory {}: {error}; choose another with --data",
+            data.display()
+        )
+    })?;
+    let data = data.canonicalize().map_err(message)?;
+    let names = certificates::default_names(names);
+    let issued = certificates::ensure(&data.join("tls"), &names).map_err(message)?;
+    let users = embedded_users(&data);
+    let created =
+        create_with_random_password(&users, "admin", NewHash::Argon2id).map_err(message)?;
+    let tls = tls::Settings {
+        certificate: issued.certificate.clone(),
+        key: issued.key.clone(),
+        client_cas: Vec::new(),
+        client_auth: ClientAuth::IfGiven,
+        minimum: Version::Tls12,
+        cipher_suites: Vec::new(),
+    };
+    let config = Config::embedded(data.clone(), addr, tls, users);
+    let again = config.clone();
+    Ok(Prepared {
+        config,
+        notes: Vec::new(),
+        reread: Box::new(move || Ok(again.clone())),
+        welcome: Some(Welcome {
+            data,
+            issued,
+            created,
+        }),
+    })
+}
+
+fn serve(prepared: Prepared) -> Result<(), String> {
+    let log = observe::log::init(&prepared.config.log).map_err(message)?;
+    for note in &prepared.notes {
+        tracing::warn!("{note}");
+    }
+    crate::server::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(message)?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        shutdown.follow_signals().map_err(message)?;
+        let app = App::build(prepared.config, shutdown.clone())
+            .await
+            .map_err(message)?;
+        if let Some(welcome) = prepared.welcome {
+            log.flush();
+            print!("{}", welcome.banner(&app).await);
+            let renewal = certificates::keep(welcome.tls(), welcome.issued.names, shutdown.clone());
+            shutdown.spawn("certificate renewal", renewal);
+        }
+        app.run(log, prepared.reread).await;
+        Ok(())
+    })
+}
+
+impl Welcome {
+    /// Where the certificate authority and the server's certificate lie.
+    fn tls(&self) -> PathBuf {
+        self.data.join("tls")
+    }
+
+    async fn banner(&self, app: &App) -> String {
+        let port = app.local_addr().map_or(0, |address| address.port());
+        let free = app
+            .free_space()
+            .await
+            .map_or_else(String::new, |free| format!(" ({} free)", size(free)));
+        let mut lines = vec![
+            format!("wharf {}", env!("CARGO_PKG_VERSION")),
+            String::new(),
+            format!("  address   {}", app.url()),
+            format!("  data      {}{free}", self.data.display()),
+            format!("  CA        {}", self.issued.ca.display()),
+            format!("            SHA-256 {}", self.issued.fingerprint),
+        ];
+        match &self.created {
+            Some(created) => {
+                lines.push(format!("  user      {}", created.user));
+                lines.push(format!(
+                    "  password  {}   (shown only now)",
+                    created.password.reveal()
+                ));
+            }
+            None => lines.push(format!(
+                "  users     {}",
+                embedded_users(&self.data).display()
+            )),
+        }
+        lines.push(String::new());
+        lines.push(format!("  docker login localhost:{port} -u admin"));
+        lines.push(String::new());
+        lines.join("\n") + "\n"
+    }
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut unit = UNITS[0];
+    for larger in UNITS.into_iter().skip(1) {
+        if amount < 1024.0 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = larger;
+    }
+    format!("{amount:.1} {unit}")
+}
+
+fn message(error: impl Display) -> String {
+    error.to_string()
+}

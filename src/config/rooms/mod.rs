@@ -1,0 +1,42 @@
+//! A checked tree into each room's own settings.
+
+mod http;
+mod observe;
+mod registry;
+mod tls;
+
+pub(super) use registry::DEFAULT_THREADS;
+
+use super::Config;
+use super::report::Report;
+use super::section::Section;
+use super::tree::Node;
+use super::values;
+
+/// The configuration that the tree describes. Where a value is bad, the
+/// report says so and the configuration holds the default: whoever asks must
+/// look at the report first.
+pub(super) fn config(root: &Node, report: &Report) -> Config {
+    let root = Section::root(root, report);
+    version(&root);
+    Config {
+        log: observe::log(&root),
+        storage: registry::files(&root.section("storage")),
+        registry: registry::registry(&root),
+        auth: registry::auth(&root.section("auth")),
+        http: http::wire(&root.section("http")),
+        server: http::server(&root.section("http")),
+        debug: http::debug(&root.section("http").section("debug")),
+        health: observe::health(&root.section("health")),
+    }
+}
+
+fn version(root: &Section<'_>) {
+    if !root.has("version") {
+        root.problem_of("version", "missing; begin the file with `version: 0.1`");
+    }
+    root.read("version", |text| {
+        values::word(&[("0.1", ())], text)
+            .map_err(|_| format!("`{text}` is not supported; write `version: 0.1`"))
+    });
+}

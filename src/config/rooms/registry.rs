@@ -1,0 +1,164 @@
+//! `storage`, `auth`, `validation`, `catalog` and `tags`.
+
+use std::path::PathBuf;
+
+use regex_lite::Regex;
+
+use super::super::section::Section;
+use super::super::values::{boolean, number, period, text, word};
+use crate::registry::{IndexChildren, Platform, Purging, Settings, Validation};
+use crate::{auth, storage};
+
+const DEFAULT_ROOT: &str = "/var/lib/registry";
+pub(in crate::config) const DEFAULT_THREADS: usize = 100;
+/// registry:2 raises smaller values, too.
+const MINIMUM_THREADS: usize = 25;
+
+/// What stands beside the driver in `storage`.
+const BESIDE: [&str; 5] = ["cache", "delete", "maintenance", "redirect", "tag"];
+
+/// `storage.filesystem`, which must be the only driver.
+pub(super) fn files(storage: &Section<'_>) -> storage::files::Settings {
+    let drivers: Vec<&str> = storage
+        .names()
+        .filter(|name| !BESIDE.contains(name))
+        .collect();
+    match drivers.as_slice() {
+        [] => storage.problem("no driver; write `filesystem` with its `rootdirectory` below it"),
+        [_] => {}
+        several => storage.problem(format!(
+            "several drivers ({}); leave one",
+            several.join(", ")
+        )),
+    }
+    let filesystem = storage.section("filesystem");
+    let max_threads = filesystem.read("maxthreads", number);
+    if max_threads.is_some_and(|threads| threads < MINIMUM_THREADS) {
+        filesystem.note_of(
+            "maxthreads",
+            format!("raised to {MINIMUM_THREADS}, the least"),
+        );
+    }
+    storage::files::Settings {
+        root: PathBuf::from(
+            filesystem
+                .read("rootdirectory", text)
+                .unwrap_or_else(|| DEFAULT_ROOT.to_owned()),
+        ),
+        max_threads: max_threads.unwrap_or(DEFAULT_THREADS).max(MINIMUM_THREADS),
+    }
+}
+
+/// What the registry itself can be told.
+pub(super) fn registry(root: &Section<'_>) -> Settings {
+    let storage = root.section("storage");
+    let maintenance = storage.section("maintenance");
+    let defaults = Settings::default();
+    Settings {
+        delete: storage
+            .section("delete")
+            .read("enabled", boolean)
+            .unwrap_or(defaults.delete),
+        read_only: maintenance
+            .section("readonly")
+            .read("enabled", boolean)
+            .unwrap_or(defaults.read_only),
+        validation: validation(&root.section("validation")),
+        purging: purging(&maintenance.section("uploadpurging"), defaults.purging),
+        catalog_page: page(
+            &root.section("catalog"),
+            "maxentries",
+            defaults.catalog_page,
+        ),
+        tags_page: page(&root.section("tags"), "maxtags", defaults.tags_page),
+    }
+}
+
+/// `auth`.
+pub(super) fn auth(section: &Section<'_>) -> auth::Settings {
+    let types: Vec<&str> = section.names().collect();
+    if types.len() > 1 {
+        section.problem(format!("several types ({}); leave one", types.join(", ")));
+    }
+    if !types.contains(&"htpasswd") {
+        return auth::Settings::Open;
+    }
+    let htpasswd = section.section("htpasswd");
+    let realm = htpasswd.require("realm", text);
+    let path = htpasswd.require("path", text);
+    auth::Settings::Htpasswd(auth::htpasswd::Settings {
+        realm: realm.unwrap_or_default(),
+        path: PathBuf::from(path.unwrap_or_default()),
+    })
+}
+
+/// A page's most entries; 0 is the default, as with registry:2.
+fn page(section: &Section<'_>, name: &str, default: usize) -> usize {
+    section
+        .read(name, number)
+        .filter(|most| *most > 0)
+        .unwrap_or(default)
+}
+
+fn purging(section: &Section<'_>, defaults: Purging) -> Purging {
+    Purging {
+        enabled: section.read("enabled", boolean).unwrap_or(defaults.enabled),
+        age: section.read("age", period).unwrap_or(defaults.age),
+        interval: section
+            .read("interval", period)
+            .unwrap_or(defaults.interval),
+        dry_run: section.read("dryrun", boolean).unwrap_or(defaults.dry_run),
+    }
+}
+
+fn validation(section: &Section<'_>) -> Validation {
+    let manifests = section.section("manifests");
+    let urls = manifests.section("urls");
+    Validation {
+        disabled: section.read("disabled", boolean).unwrap_or(false),
+        index_children: index_children(&manifests.section("indexes")),
+        urls_allow: urls.list("allow", regex),
+        urls_deny: urls.list("deny", regex),
+    }
+}
+
+fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| format!("`{text}` is no regular expression: {error}"))
+}
+
+fn index_children(section: &Section<'_>) -> IndexChildren {
+    #[derive(Clone, Copy)]
+    enum Which {
+        All,
+        None,
+        List,
+    }
+    let words = [
+        ("all", Which::All),
+        ("none", Which::None),
+        ("list", Which::List),
+    ];
+    let which = section.read("platforms", |text| word(&words, text));
+    let listed: Vec<Platform> = section
+        .sections("platformlist")
+        .iter()
+        .filter_map(|platform| {
+            let architecture = platform.require("architecture", text);
+            let os = platform.require("os", text);
+            Some(Platform {
+                architecture: architecture?,
+                os: os?,
+            })
+        })
+        .collect();
+    match which {
+        Some(Which::List) => IndexChildren::Platforms(listed),
+        Some(Which::None) => IndexChildren::None,
+        Some(Which::All) | None => {
+            if !listed.is_empty() {
+                section.note_of("platformlist", "has no effect without `platforms: list`");
+            }
+            IndexChildren::All
+        }
+    }
+}

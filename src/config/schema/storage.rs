@@ -1,0 +1,208 @@
+//! `storage`: one driver and its siblings.
+
+use super::Kind::{Bool, Choice, Duration, Integer, Path, Section, Text, Word};
+use super::{Key, key};
+
+pub(super) const STORAGE: Key = key(
+    "storage",
+    Choice(&[
+        FILESYSTEM,
+        INMEMORY,
+        s3("s3"),
+        s3("s3aws"),
+        GCS,
+        AZURE,
+        SWIFT,
+        OSS,
+        DELETE,
+        CACHE,
+        REDIRECT,
+        TAG,
+        MAINTENANCE,
+    ]),
+)
+.remark("Exactly one driver, and the settings beside it. `storage: filesystem` selects it with its defaults.");
+
+const FILESYSTEM: Key = key(
+    "filesystem",
+    Section(&[
+        key("rootdirectory", Path)
+            .default("/var/lib/registry")
+            .remark("Where registry:2's tree begins."),
+        key("maxthreads", Integer)
+            .default("100")
+            .remark("The most file operations at once; at least 25."),
+    ]),
+)
+.remark("The tree of registry:2 and registry:3, read and written as it is.");
+
+const INMEMORY: Key = key("inmemory", Section(&[]))
+    .refused("everything would be lost when the registry stops; use `filesystem`");
+
+const fn s3(name: &'static str) -> Key {
+    key(name, Section(S3)).refused("wharf keeps images in files only; use `filesystem`, with the bucket's content copied into `rootdirectory`")
+}
+
+const S3: &[Key] = &[
+    key("accesskey", Text).secret(),
+    key("secretkey", Text).secret(),
+    key("region", Text),
+    key("regionendpoint", Text),
+    key("redirectendpoint", Text),
+    key("forcepathstyle", Bool),
+    key("bucket", Text),
+    key("encrypt", Bool),
+    key("keyid", Text),
+    key("secure", Bool),
+    key("skipverify", Bool),
+    key("v4auth", Bool),
+    key("chunksize", Integer),
+    key("multipartcopychunksize", Integer),
+    key("multipartcopymaxconcurrency", Integer),
+    key("multipartcopythresholdsize", Integer),
+    key("rootdirectory", Text),
+    key("storageclass", Text),
+    key("objectacl", Text),
+    key("useragent", Text),
+    key("usedualstack", Bool),
+    key("accelerate", Bool),
+    key("usefipsendpoint", Bool),
+    key("loglevel", Text),
+];
+
+const GCS: Key = key(
+    "gcs",
+    Section(&[
+        key("bucket", Text),
+        key("keyfile", Path),
+        key("credentials", super::Kind::Any),
+        key("rootdirectory", Text),
+        key("chunksize", Integer),
+        key("maxconcurrency", Integer),
+    ]),
+)
+.refused("wharf keeps images in files only; use `filesystem`, with the bucket's content copied into `rootdirectory`");
+
+const AZURE: Key = key(
+    "azure",
+    Section(&[
+        key("accountname", Text),
+        key("accountkey", Text).secret(),
+        key("container", Text),
+        key(
+            "credentials",
+            Section(&[
+                key("type", Text),
+                key("clientid", Text),
+                key("tenantid", Text),
+                key("secret", Text).secret(),
+            ]),
+        ),
+        key("connectionstring", Text).secret(),
+        key("realm", Text),
+        key("serviceurl", Text),
+        key("rootdirectory", Text),
+        key("max_retries", Integer),
+        key("retry_delay", Duration),
+        key("skipverify", Bool),
+    ]),
+)
+.refused("wharf keeps images in files only; use `filesystem`, with the container's content copied into `rootdirectory`");
+
+const SWIFT: Key = key(
+    "swift",
+    Section(&[
+        key("authurl", Text),
+        key("username", Text),
+        key("password", Text).secret(),
+        key("region", Text),
+        key("container", Text),
+        key("tenant", Text),
+        key("tenantid", Text),
+        key("domain", Text),
+        key("domainid", Text),
+        key("tenantdomain", Text),
+        key("tenantdomainid", Text),
+        key("trustid", Text),
+        key("insecureskipverify", Bool),
+        key("chunksize", Integer),
+        key("prefix", Text),
+        key("secretkey", Text).secret(),
+        key("accesskey", Text).secret(),
+        key("authversion", Integer),
+        key("endpointtype", Text),
+        key("tempurlcontainerkey", Bool),
+        key("tempurlmethods", super::Kind::List(&Text)),
+    ]),
+)
+.refused("wharf keeps images in files only, and registry:3 has no swift either; use `filesystem`, with the container's content copied into `rootdirectory`");
+
+const OSS: Key = key(
+    "oss",
+    Section(&[
+        key("accesskeyid", Text).secret(),
+        key("accesskeysecret", Text).secret(),
+        key("region", Text),
+        key("endpoint", Text),
+        key("internal", Bool),
+        key("bucket", Text),
+        key("encrypt", Bool),
+        key("encryptionkeyid", Text),
+        key("secure", Bool),
+        key("chunksize", Integer),
+        key("rootdirectory", Text),
+    ]),
+)
+.refused("wharf keeps images in files only, and registry:3 has no oss either; use `filesystem`, with the bucket's content copied into `rootdirectory`");
+
+const DELETE: Key = key(
+    "delete",
+    Section(&[key("enabled", Bool)
+        .default("false")
+        .remark("Whether manifests, tags and blobs may be deleted through the API.")]),
+);
+
+const CACHE: Key = key(
+    "cache",
+    Section(&[
+        key("blobdescriptor", Word(&["inmemory", "redis"])),
+        key("layerinfo", Word(&["inmemory", "redis"])),
+        key("blobdescriptorsize", Integer),
+    ]),
+)
+.ignored("wharf reads descriptors from the volume, whose pages the system keeps in memory");
+
+const REDIRECT: Key = key("redirect", Section(&[key("disable", Bool)]))
+    .ignored("blobs on a filesystem are never redirected");
+
+const TAG: Key = key("tag", Section(&[key("concurrencylimit", Integer)]))
+    .ignored("wharf bounds its work by itself");
+
+const MAINTENANCE: Key = key(
+    "maintenance",
+    Section(&[
+        key(
+            "uploadpurging",
+            Section(&[
+                key("enabled", Bool)
+                    .default("true")
+                    .remark("Whether abandoned uploads are removed at all."),
+                key("age", Duration)
+                    .default("168h")
+                    .remark("How old an upload must be; with a unit."),
+                key("interval", Duration)
+                    .default("24h")
+                    .remark("The time between two runs; with a unit."),
+                key("dryrun", Bool)
+                    .default("false")
+                    .remark("Only log what would be removed."),
+            ]),
+        ),
+        key(
+            "readonly",
+            Section(&[key("enabled", Bool)
+                .default("false")
+                .remark("Whether every write is refused.")]),
+        ),
+    ]),
+);

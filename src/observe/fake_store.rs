@@ -1,0 +1,112 @@
+//! A store for this room's tests: everything is absent, and a probe does what
+//! the test wants.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::storage::{
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, Staged, StorageError,
+    Store,
+};
+
+#[derive(Default)]
+pub(super) struct FakeStore {
+    /// Probes fail while this is true.
+    pub(super) broken: Arc<AtomicBool>,
+    /// Probes never end.
+    pub(super) hangs: bool,
+    /// How often it was probed.
+    pub(super) probes: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn head(&self, _: &Key) -> Result<Option<Meta>, StorageError> {
+        Ok(None)
+    }
+
+    async fn get(&self, _: &Key) -> Result<Option<Bytes>, StorageError> {
+        Ok(None)
+    }
+
+    async fn open(&self, _: &Key) -> Result<Option<Object>, StorageError> {
+        Ok(None)
+    }
+
+    async fn put(&self, _: &Key, _: Bytes) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn create(&self, _: &Key, _: Bytes) -> Result<Created, StorageError> {
+        Ok(Created::New)
+    }
+
+    async fn delete(&self, _: &Key) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn delete_all(&self, _: &Prefix) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn children(
+        &self,
+        _: &Prefix,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<Child>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    async fn exists(&self, _: &Prefix) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    async fn begin(&self, _: &Stage, _: &str) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn staged(&self, _: &Stage) -> Result<Option<Staged>, StorageError> {
+        Ok(None)
+    }
+
+    async fn append(&self, _: &Stage, offset: u64, _: ByteStream) -> Result<u64, StorageError> {
+        Ok(offset)
+    }
+
+    async fn annotate(&self, _: &Stage, _: Bytes) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn reread(&self, _: &Stage, _: u64) -> Result<ByteStream, StorageError> {
+        Err(StorageError::UnknownStage)
+    }
+
+    async fn publish(&self, _: &Stage, _: &Key) -> Result<(), StorageError> {
+        Err(StorageError::UnknownStage)
+    }
+
+    async fn discard(&self, _: &Stage) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<(), StorageError> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        if self.broken.load(Ordering::SeqCst) {
+            let cause = io::Error::other("broken for a test");
+            return Err(StorageError::Unavailable(cause));
+        }
+        Ok(())
+    }
+
+    async fn space(&self) -> Result<Option<Space>, StorageError> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,206 @@
+//! A store that counts how long each verb takes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::metrics::{Metrics, StorageTimes};
+use crate::storage::{
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, Staged, StorageError,
+    Store,
+};
+
+/// Any store, timed as `registry_storage_action_seconds{driver,action}`; the
+/// action is the verb of [`Store`].
+///
+/// `open` and `reread` are timed until the first byte could be read, not while
+/// a client takes them; `append` is timed whole, so that it shows how fast
+/// clients send rather than how fast the storage is.
+pub struct Metered<S: ?Sized> {
+    store: Arc<S>,
+    driver: &'static str,
+    times: StorageTimes,
+}
+
+impl<S: ?Sized> Metered<S> {
+    /// Times what `store` does, under a name of registry:2's: `filesystem`.
+    pub fn new(store: Arc<S>, driver: &'static str, metrics: &Metrics) -> Self {
+        Self {
+            store,
+            driver,
+            times: metrics.storage(),
+        }
+    }
+
+    async fn timed<T>(&self, action: &'static str, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = work.await;
+        self.times.observe(self.driver, action, begun.elapsed());
+        done
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Store for Metered<S> {
+    async fn head(&self, key: &Key) -> Result<Option<Meta>, StorageError> {
+        self.timed("head", self.store.head(key)).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError> {
+        self.timed("get", self.store.get(key)).await
+    }
+
+    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
+        self.timed("open", self.store.open(key)).await
+    }
+
+    async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        self.timed("put", self.store.put(key, content)).await
+    }
+
+    async fn create(&self, key: &Key, content: Bytes) -> Result<Created, StorageError> {
+        self.timed("create", self.store.create(key, content)).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StorageError> {
+        self.timed("delete", self.store.delete(key)).await
+    }
+
+    async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
+        self.timed("delete_all", self.store.delete_all(prefix))
+            .await
+    }
+
+    async fn children(
+        &self,
+        prefix: &Prefix,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Child>, StorageError> {
+        let work = self.store.children(prefix, after, limit);
+        self.timed("children", work).await
+    }
+
+    async fn exists(&self, prefix: &Prefix) -> Result<bool, StorageError> {
+        self.timed("exists", self.store.exists(prefix)).await
+    }
+
+    async fn begin(&self, stage: &Stage, started_at: &str) -> Result<(), StorageError> {
+        self.timed("begin", self.store.begin(stage, started_at))
+            .await
+    }
+
+    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError> {
+        self.timed("staged", self.store.staged(stage)).await
+    }
+
+    async fn append(
+        &self,
+        stage: &Stage,
+        offset: u64,
+        content: ByteStream,
+    ) -> Result<u64, StorageError> {
+        let work = self.store.append(stage, offset, content);
+        self.timed("append", work).await
+    }
+
+    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError> {
+        self.timed("annotate", self.store.annotate(stage, note))
+            .await
+    }
+
+    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError> {
+        self.timed("reread", self.store.reread(stage, from)).await
+    }
+
+    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
+        self.timed("publish", self.store.publish(stage, key)).await
+    }
+
+    async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
+        self.timed("discard", self.store.discard(stage)).await
+    }
+
+    async fn probe(&self) -> Result<(), StorageError> {
+        self.timed("probe", self.store.probe()).await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, StorageError> {
+        self.timed("space", self.store.space()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::fake_store::FakeStore;
+    use crate::storage::layout;
+
+    #[tokio::test]
+    async fn every_verb_is_passed_on_and_timed_under_its_name() {
+        let metrics = Metrics::new("1.2.3");
+        let fake = FakeStore::default();
+        let probes = Arc::clone(&fake.probes);
+        let inner: Arc<dyn Store> = Arc::new(fake);
+        let store = Metered::new(inner, "filesystem", &metrics);
+        let name = "team/app".parse().unwrap();
+        let key = layout::tag_current(&name, &"v1".parse().unwrap());
+        let prefix = layout::tags(&name);
+        let id = "00000000-0000-4000-8000-000000000000".parse().unwrap();
+        let stage = layout::upload(&name, &id);
+        let nothing = || -> ByteStream { Box::pin(futures_util::stream::empty()) };
+
+        assert!(store.head(&key).await.unwrap().is_none());
+        assert!(store.get(&key).await.unwrap().is_none());
+        assert!(store.open(&key).await.unwrap().is_none());
+        store.put(&key, Bytes::new()).await.unwrap();
+        assert_eq!(
+            store.create(&key, Bytes::new()).await.unwrap(),
+            Created::New
+        );
+        store.delete(&key).await.unwrap();
+        store.delete_all(&prefix).await.unwrap();
+        assert!(store.children(&prefix, None, 9).await.unwrap().is_empty());
+        assert!(!store.exists(&prefix).await.unwrap());
+        store.begin(&stage, "2026-01-01T00:00:00Z").await.unwrap();
+        assert!(store.staged(&stage).await.unwrap().is_none());
+        assert_eq!(store.append(&stage, 7, nothing()).await.unwrap(), 7);
+        store.annotate(&stage, Bytes::new()).await.unwrap();
+        // Failures are timed too.
+        assert!(store.reread(&stage, 0).await.is_err());
+        assert!(store.publish(&stage, &key).await.is_err());
+        store.discard(&stage).await.unwrap();
+        store.probe().await.unwrap();
+        assert!(store.space().await.unwrap().is_none());
+        assert_eq!(probes.load(std::sync::atomic::Ordering::SeqCst), 1);
+
+        let text = metrics.text().unwrap();
+        for action in [
+            "head",
+            "get",
+            "open",
+            "put",
+            "create",
+            "delete",
+            "delete_all",
+            "children",
+            "exists",
+            "begin",
+            "staged",
+            "append",
+            "annotate",
+            "reread",
+            "publish",
+            "discard",
+            "probe",
+            "space",
+        ] {
+            let line = format!(
+                r#"registry_storage_action_seconds_count{{driver="filesystem",action="{action}"}} 1"#
+            );
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+    }
+}

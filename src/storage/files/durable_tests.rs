@@ -1,0 +1,314 @@
+//! Proves the order of writes step by step, and what every failed step leaves.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::*;
+use crate::storage::files::stage::Session;
+use crate::storage::{StorageError, layout};
+
+/// The real disk, which notes every step and fails those it is told to.
+#[derive(Default)]
+struct Recorder {
+    steps: Mutex<Vec<String>>,
+    failing: Mutex<HashMap<String, ErrorKind>>,
+}
+
+impl Recorder {
+    fn step<T>(
+        &self,
+        verb: &str,
+        path: &Path,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let step = format!("{verb} {}", shown(path));
+        let failure = self.failing.lock().unwrap().get(&step).copied();
+        self.steps.lock().unwrap().push(step);
+        failure.map_or_else(act, |kind| Err(kind.into()))
+    }
+}
+
+/// The path below the temporary directory, without random parts.
+fn shown(path: &Path) -> String {
+    let text = path.to_str().unwrap();
+    let text = text.split_once("/root").unwrap().1;
+    let text = if text.is_empty() { "/" } else { text };
+    match text.strip_suffix(TEMPORARY) {
+        Some(text) => format!("{}.tmp", &text[..text.len() - 37]),
+        None => text.to_owned(),
+    }
+}
+
+impl Disk for Recorder {
+    fn mkdir(&self, dir: &Path) -> io::Result<()> {
+        self.step("mkdir", dir, || Posix.mkdir(dir))
+    }
+    fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<File> {
+        self.step("write", path, || Posix.write_new(path, content))
+    }
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        self.step("sync", path, || Posix.sync(file, path))
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.step("sync", dir, || Posix.sync_dir(dir))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step("rename to", to, || Posix.rename(from, to))
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step("link to", to, || Posix.link(from, to))
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.step("unlink", path, || Posix.unlink(path))
+    }
+}
+
+struct Rig {
+    durable: Durable<Recorder>,
+    _guard: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let guard = tempfile::tempdir().unwrap();
+        let root = guard.path().join("root");
+        fs::create_dir(&root).unwrap();
+        Self {
+            durable: Durable::new(Recorder::default(), root),
+            _guard: guard,
+        }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.durable.root().join(below)
+    }
+
+    fn fail(&self, step: &str, kind: ErrorKind) {
+        let mut failing = self.durable.disk.failing.lock().unwrap();
+        failing.insert(step.to_owned(), kind);
+    }
+
+    /// The steps since the last call.
+    fn steps(&self) -> Vec<String> {
+        std::mem::take(&mut *self.durable.disk.steps.lock().unwrap())
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(dir)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+#[test]
+fn put_syncs_the_file_then_its_name_then_every_new_directory() {
+    let rig = Rig::new();
+    rig.durable.put(&rig.path("a/b/link"), b"one").unwrap();
+    let order = [
+        "mkdir /a",
+        "mkdir /a/b",
+        "write /a/b/link.tmp",
+        "sync /a/b/link.tmp",
+        "rename to /a/b/link",
+        "sync /a/b",
+        "sync /a",
+        "sync /",
+    ];
+    assert_eq!(rig.steps(), order);
+
+    // The second write knows that the directories are durable.
+    rig.durable.put(&rig.path("a/b/link"), b"two").unwrap();
+    let order = [
+        "write /a/b/link.tmp",
+        "sync /a/b/link.tmp",
+        "rename to /a/b/link",
+        "sync /a/b",
+    ];
+    assert_eq!(rig.steps(), order);
+    assert_eq!(fs::read(rig.path("a/b/link")).unwrap(), b"two");
+    assert_eq!(rig.names("a/b"), ["link"]);
+}
+
+#[test]
+fn a_directory_made_by_somebody_else_is_synced_once() {
+    let rig = Rig::new();
+    fs::create_dir_all(rig.path("a/b")).unwrap();
+    rig.durable.put(&rig.path("a/b/link"), b"").unwrap();
+    let steps = rig.steps();
+    assert_eq!(steps[steps.len() - 3..], ["sync /a/b", "sync /a", "sync /"]);
+}
+
+#[test]
+fn create_syncs_before_it_links_and_what_exists_too() {
+    let rig = Rig::new();
+    let link = rig.path("a/link");
+    assert_eq!(rig.durable.create(&link, b"one").unwrap(), Created::New);
+    let order = [
+        "mkdir /a",
+        "write /a/link.tmp",
+        "sync /a/link.tmp",
+        "link to /a/link",
+        "unlink /a/link.tmp",
+        "sync /a",
+        "sync /",
+    ];
+    assert_eq!(rig.steps(), order);
+
+    assert_eq!(rig.durable.create(&link, b"two").unwrap(), Created::Exists);
+    assert_eq!(rig.steps(), ["sync /a/link", "sync /a"]);
+    assert_eq!(fs::read(&link).unwrap(), b"one");
+}
+
+#[test]
+fn adopt_renames_then_syncs_names() {
+    let rig = Rig::new();
+    fs::write(rig.path("upload"), b"bytes").unwrap();
+    let (upload, data) = (rig.path("upload"), rig.path("ab/data"));
+    rig.durable.adopt(&upload, &data).unwrap();
+    let order = ["mkdir /ab", "rename to /ab/data", "sync /ab", "sync /"];
+    assert_eq!(rig.steps(), order);
+}
+
+#[test]
+fn delete_is_synced_even_if_somebody_else_was_quicker() {
+    let rig = Rig::new();
+    rig.durable.put(&rig.path("a/link"), b"").unwrap();
+    rig.steps();
+    for _ in 0..2 {
+        rig.durable.delete(&rig.path("a/link")).unwrap();
+        assert_eq!(rig.steps(), ["unlink /a/link", "sync /a"]);
+    }
+    rig.durable.delete_all(&rig.path("a")).unwrap();
+    assert_eq!(rig.steps(), ["sync /"]);
+    rig.durable.delete(&rig.path("a/link")).unwrap();
+    assert_eq!(rig.steps(), ["unlink /a/link", "sync /a", "sync /"]);
+    // The directory is made anew, and its name synced.
+    rig.durable.put(&rig.path("a/link"), b"").unwrap();
+    assert!(rig.steps().ends_with(&["sync /a".into(), "sync /".into()]));
+}
+
+#[test]
+fn a_failed_sync_is_not_tried_again_and_leaves_nothing() {
+    let rig = Rig::new();
+    let link = rig.path("a/link");
+    rig.durable.put(&link, b"old").unwrap();
+    rig.steps();
+    rig.fail("sync /a/link.tmp", ErrorKind::Other);
+    rig.durable.put(&link, b"new").unwrap_err();
+    let order = [
+        "write /a/link.tmp",
+        "sync /a/link.tmp",
+        "unlink /a/link.tmp",
+    ];
+    assert_eq!(rig.steps(), order);
+    assert_eq!(rig.names("a"), ["link"]);
+    assert_eq!(fs::read(&link).unwrap(), b"old");
+
+    let fresh = rig.path("a/other");
+    rig.fail("sync /a/other.tmp", ErrorKind::Other);
+    rig.durable.create(&fresh, b"new").unwrap_err();
+    assert_eq!(rig.names("a"), ["link"]);
+}
+
+#[test]
+fn no_write_succeeds_when_a_step_fails() {
+    for step in [
+        "mkdir /a",
+        "write /a/link.tmp",
+        "sync /a/link.tmp",
+        "rename to /a/link",
+        "sync /a",
+        "sync /",
+    ] {
+        let rig = Rig::new();
+        rig.fail(step, ErrorKind::StorageFull);
+        let error = rig.durable.put(&rig.path("a/link"), b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull, "{step}");
+        let left = rig.path("a").is_dir().then(|| rig.names("a"));
+        let left = left.unwrap_or_default();
+        assert!(left.iter().all(|name| name == "link"), "{step}: {left:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_failed_to_sync_is_synced_by_the_next_write() {
+    let rig = Rig::new();
+    rig.fail("sync /", ErrorKind::Other);
+    rig.durable.put(&rig.path("a/link"), b"").unwrap_err();
+    rig.durable.disk.failing.lock().unwrap().clear();
+    rig.steps();
+    rig.durable.put(&rig.path("a/link"), b"").unwrap();
+    assert!(rig.steps().contains(&"sync /".to_owned()));
+}
+
+#[test]
+fn a_directory_that_vanishes_is_made_again() {
+    let rig = Rig::new();
+    let link = rig.path("a/b/link");
+    rig.durable.put(&link, b"").unwrap();
+    // As another process would, without our knowing.
+    fs::remove_dir_all(rig.path("a")).unwrap();
+    rig.steps();
+    rig.durable.put(&link, b"again").unwrap();
+    assert!(rig.steps().contains(&"sync /".to_owned()));
+    assert_eq!(fs::read(&link).unwrap(), b"again");
+}
+
+#[test]
+fn what_a_crash_left_goes_with_a_later_write() {
+    let rig = Rig::new();
+    let link = rig.path("a/link");
+    rig.durable.put(&link, b"").unwrap();
+    let (old, young) = (temporary(&link), temporary(&link));
+    for path in [&old, &young] {
+        fs::write(path, b"half").unwrap();
+    }
+    let then = SystemTime::now() - ABANDONED - Duration::from_secs(60);
+    File::options()
+        .write(true)
+        .open(&old)
+        .unwrap()
+        .set_modified(then)
+        .unwrap();
+    rig.durable.put(&link, b"").unwrap();
+    assert!(!old.exists() && young.exists() && link.exists());
+}
+
+#[test]
+fn publish_syncs_the_bytes_before_they_get_their_name() {
+    let rig = Rig::new();
+    let session = begun(&rig);
+    session.publish(&rig.durable, &rig.path("ab/data")).unwrap();
+    let order = [
+        &*format!("sync {}", shown(&session.data)),
+        "mkdir /ab",
+        "rename to /ab/data",
+        "sync /ab",
+        "sync /",
+    ];
+    assert_eq!(rig.steps(), order);
+}
+
+#[test]
+fn bytes_that_failed_to_sync_are_never_published() {
+    let rig = Rig::new();
+    let session = begun(&rig);
+    rig.fail(&format!("sync {}", shown(&session.data)), ErrorKind::Other);
+    let target = rig.path("ab/data");
+    session.publish(&rig.durable, &target).unwrap_err();
+    rig.durable.disk.failing.lock().unwrap().clear();
+    let again = session.publish(&rig.durable, &target).unwrap_err();
+    assert!(matches!(again, StorageError::UnknownStage), "{again}");
+    assert!(!target.exists());
+    assert!(session.staged().unwrap().is_none());
+}
+
+/// A session of no bytes.
+fn begun(rig: &Rig) -> Session {
+    let stage = layout::upload(&"app".parse().unwrap(), &UploadId::random());
+    let session = Session::new(rig.durable.root(), &stage);
+    session.begin(&rig.durable, "2026-11-23T10:00:00Z").unwrap();
+    rig.steps();
+    session
+}

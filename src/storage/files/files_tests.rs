@@ -1,0 +1,196 @@
+//! What is special about files: registry:2's tree, its leftovers, and bytes
+//! that change under us.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use futures_util::TryStreamExt as _;
+
+use super::*;
+use crate::oci::{Algorithm, RepositoryName};
+use crate::storage::contract::{Bench, stamp_contract};
+use crate::storage::layout;
+
+fn opened(root: &Path) -> Files {
+    Files::open(&Settings {
+        root: root.to_owned(),
+        max_threads: 4,
+    })
+    .unwrap()
+}
+
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    Bench {
+        one: Arc::new(opened(dir.path())),
+        other: Arc::new(opened(dir.path())),
+        _guard: Box::new(dir),
+    }
+}
+stamp_contract!(bench);
+
+/// The same with everything read by workers, as on a network file system.
+mod uncached {
+    use super::*;
+
+    async fn bench() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let mut files = opened(dir.path());
+            files.reader.lookup = Lookup::never();
+            Arc::new(files)
+        };
+        Bench {
+            one: open(),
+            other: open(),
+            _guard: Box::new(dir),
+        }
+    }
+    stamp_contract!(bench);
+}
+
+fn repository() -> RepositoryName {
+    "app".parse().unwrap()
+}
+
+fn blob() -> Key {
+    layout::blob_data(&Algorithm::Sha256.digest(b"x"))
+}
+
+/// Writes a file as somebody else would.
+fn write(files: &Files, key: &str, content: &[u8]) -> PathBuf {
+    let path = files.path(key);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, content).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn an_upload_that_registry2_began_is_continued() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = opened(dir.path());
+    let stage = layout::upload(&repository(), &UploadId::random());
+    let below = |name: &str| format!("{}/{name}", stage.as_str());
+    write(&files, &below("startedat"), b"2026-08-18T11:55:22Z");
+    write(&files, &below("hashstates/sha256/0"), b"sha\x03");
+    // Without any bytes yet `data` may be missing.
+    let none = Staged {
+        size: 0,
+        note: None,
+    };
+    assert_eq!(files.staged(&stage).await.unwrap(), Some(none));
+    let stream = files.reread(&stage, 0).await.unwrap();
+    assert!(stream.try_collect::<Vec<_>>().await.unwrap().is_empty());
+
+    let content = || Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))]));
+    assert_eq!(files.append(&stage, 0, content()).await.unwrap(), 5);
+    files.publish(&stage, &blob()).await.unwrap();
+    assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "bytes");
+    files.discard(&stage).await.unwrap();
+    assert!(!files.path(stage.as_str()).exists());
+
+    // The same for an upload of no bytes.
+    write(&files, &below("startedat"), b"2026-08-18T11:55:22Z");
+    files.publish(&stage, &blob()).await.unwrap();
+    assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "");
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = opened(dir.path());
+    let path = files.path(blob().as_str());
+    let absent = async || {
+        files.head(&blob()).await.unwrap().is_none()
+            && files.get(&blob()).await.unwrap().is_none()
+            && files.open(&blob()).await.unwrap().is_none()
+    };
+    fs::create_dir_all(&path).unwrap();
+    assert!(absent().await, "a directory");
+    files.delete(&blob()).await.unwrap();
+    files.create(&blob(), Bytes::new()).await.unwrap_err();
+    fs::remove_dir(&path).unwrap();
+    fs::write(dir.path().join("secret"), b"secret").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("secret"), &path).unwrap();
+    assert!(absent().await, "a symlink");
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path.parent().unwrap(), b"").unwrap();
+    assert!(absent().await, "a file in place of its directory");
+    files.delete(&blob()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_linked_directory_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, elsewhere) = (dir.path().join("root"), dir.path().join("elsewhere"));
+    fs::create_dir_all(root.join("docker/registry")).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, root.join("docker/registry/v2")).unwrap();
+    let files = opened(&root);
+    files.put(&blob(), Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "x");
+    assert!(elsewhere.join("blobs").is_dir());
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_is_an_error_and_never_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = opened(dir.path());
+    let path = write(&files, blob().as_str(), &vec![7; 1_000_000]);
+    let object = files.open(&blob()).await.unwrap().unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(600_000)
+        .unwrap();
+    let mut stream = object.content.read(0..object.meta.size);
+    let mut size = 0;
+    let error = loop {
+        match stream.try_next().await {
+            Ok(part) => size += part.expect("an error comes before the end").len(),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    assert!(size <= 600_000);
+}
+
+#[tokio::test]
+async fn two_uploads_at_once_to_one_session_exclude_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = opened(dir.path());
+    let stage = layout::upload(&repository(), &UploadId::random());
+    files.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
+    let content = |byte: u8| -> ByteStream {
+        Box::pin(stream::iter(
+            std::iter::repeat_with(move || Ok(Bytes::from(vec![byte; 100_000]))).take(20),
+        ))
+    };
+    let (first, second) = tokio::join!(
+        files.append(&stage, 0, content(1)),
+        files.append(&stage, 0, content(2)),
+    );
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+    files.publish(&stage, &blob()).await.unwrap();
+    let kept = files.get(&blob()).await.unwrap().unwrap();
+    assert_eq!(kept.len(), 2_000_000);
+    assert!(kept.iter().all(|byte| *byte == kept[0]));
+}
+
+#[tokio::test]
+async fn the_probe_says_when_the_root_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = opened(&dir.path().join("root"));
+    files.probe().await.unwrap();
+    assert_eq!(
+        fs::read_dir(files.path("docker/registry/v2"))
+            .unwrap()
+            .count(),
+        0
+    );
+    fs::remove_dir_all(dir.path().join("root")).unwrap();
+    fs::write(dir.path().join("root"), b"").unwrap();
+    let error = files.probe().await.unwrap_err();
+    assert!(matches!(error, StorageError::Unavailable(_)), "{error}");
+}

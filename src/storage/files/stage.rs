@@ -1,0 +1,206 @@
+//! Upload sessions: registry:2's `startedat` and `data`, and our `wharf-note`.
+//!
+//! `startedat` is the session: it is written first and removed last, and an
+//! upload whose `data` is missing has no bytes yet.
+//!
+//! A client that leaves drops its request while a worker may still be writing,
+//! so a writer locks `data` (flock) until its last write has ended: nobody
+//! measures, continues or publishes a file that still changes, and nothing is
+//! ever written to a file after it became a blob.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+
+use super::disk::{Disk, remove_tree};
+use super::durable::{Durable, temporary};
+use super::fault::{during, is_absent, unread, unwritten};
+use super::read::{open_now, read_now};
+use crate::storage::{Stage, Staged, StorageError};
+
+/// How long to wait for a write that its request has left behind.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest note that is read back, in bytes.
+const LARGEST_NOTE: u64 = 64 * 1024;
+
+/// Where the files of one session lie.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    dir: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) started_at: PathBuf,
+    note: PathBuf,
+}
+
+impl Session {
+    /// The session `stage` below `root`.
+    pub(super) fn new(root: &Path, stage: &Stage) -> Self {
+        let dir = root.join(stage.as_str());
+        Self {
+            data: dir.join("data"),
+            started_at: root.join(stage.started_at().as_str()),
+            note: dir.join("wharf-note"),
+            dir,
+        }
+    }
+
+    /// Makes the session, with no bytes.
+    pub(super) fn begin<D: Disk>(
+        &self,
+        durable: &Durable<D>,
+        started_at: &str,
+    ) -> Result<(), StorageError> {
+        let make = || {
+            fs::write(&self.started_at, started_at)?;
+            File::create_new(&self.data).map(drop)
+        };
+        durable.place(&self.data, make).map_err(unwritten)?;
+        Ok(())
+    }
+
+    /// Measures the session.
+    pub(super) fn staged(&self) -> Result<Option<Staged>, StorageError> {
+        let open = |path: &Path| open_now(path).map_err(|error| unread(path, &error));
+        if open(&self.started_at)?.is_none() {
+            return Ok(None);
+        }
+        let size = open(&self.data)?.map_or(0, |(_, meta)| meta.size);
+        let note = match open(&self.note)? {
+            Some((file, meta)) if meta.size <= LARGEST_NOTE => {
+                let note = read_now(&file, meta.size);
+                Some(note.map_err(|error| unread(&self.note, &error))?)
+            }
+            _ => None,
+        };
+        Ok(Some(Staged { size, note }))
+    }
+
+    /// Opens the bytes for writing at `offset`, which must be their end, as the
+    /// only writer until the file is closed.
+    pub(super) fn open_at(&self, offset: u64) -> Result<File, StorageError> {
+        let file = self.open_locked()?;
+        let actual = file
+            .metadata()
+            .map_err(|error| unread(&self.data, &error))?;
+        if actual.len() == offset {
+            Ok(file)
+        } else {
+            Err(StorageError::WrongOffset {
+                expected: offset,
+                actual: actual.len(),
+            })
+        }
+    }
+
+    /// Keeps a note. Whole or not at all for readers; not synced.
+    pub(super) fn annotate(&self, note: &[u8]) -> Result<(), StorageError> {
+        let temporary = temporary(&self.note);
+        let written = fs::write(&temporary, note).and_then(|()| fs::rename(&temporary, &self.note));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            if is_absent(&error) {
+                StorageError::UnknownStage
+            } else {
+                unwritten(during("write", &self.note, &error))
+            }
+        })
+    }
+
+    /// Gives the bytes their durable name.
+    pub(super) fn publish<D: Disk>(
+        &self,
+        durable: &Durable<D>,
+        target: &Path,
+    ) -> Result<(), StorageError> {
+        let file = self.open_locked()?;
+        if let Err(error) = durable.sync(&file, &self.data) {
+            // The next sync would succeed, whatever the medium holds: these
+            // bytes can't be trusted any more.
+            let _ = remove_tree(&self.dir);
+            return Err(unwritten(error));
+        }
+        durable
+            .adopt(&self.data, target)
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound if !self.data.exists() => StorageError::UnknownStage,
+                ErrorKind::CrossesDevices => StorageError::Unavailable(during(
+                    "publish an upload: mount one volume over the whole root directory, \
+                     uploads and blobs must lie on the same one:",
+                    target,
+                    &error,
+                )),
+                _ => unwritten(error),
+            })?;
+        // Without it the session is gone; `discard` takes the directory.
+        let _ = fs::remove_file(&self.started_at);
+        Ok(())
+    }
+
+    /// Removes the session; nobody was promised that it stays removed.
+    pub(super) fn discard(&self) -> Result<(), StorageError> {
+        remove_tree(&self.dir).map_err(|error| unwritten(during("remove", &self.dir, &error)))
+    }
+
+    /// Opens the bytes for writing, as the only writer.
+    fn open_locked(&self) -> Result<File, StorageError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let file = self.open()?;
+            lock(&file, deadline)
+                .map_err(|error| StorageError::Unavailable(during("lock", &self.data, &error)))?;
+            // It may have been published or discarded while we waited.
+            let (ours, named) = (file.metadata(), fs::symlink_metadata(&self.data));
+            if let (Ok(ours), Ok(named)) = (ours, named)
+                && (ours.dev(), ours.ino()) == (named.dev(), named.ino())
+            {
+                return Ok(file);
+            }
+        }
+    }
+
+    fn open(&self) -> Result<File, StorageError> {
+        let open = |create: bool| {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(create)
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&self.data)
+        };
+        let opened = match open(false) {
+            Err(error) if is_absent(&error) && self.started_at.exists() => open(true),
+            opened => opened,
+        };
+        opened.map_err(|error| {
+            if is_absent(&error) {
+                StorageError::UnknownStage
+            } else {
+                unwritten(during("open", &self.data, &error))
+            }
+        })
+    }
+}
+
+/// Waits for the lock until `deadline`. A file system without locks has none to
+/// wait for.
+fn lock(file: &File, deadline: Instant) -> io::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(
+                    ErrorKind::ResourceBusy,
+                    "another request is still writing this upload: try again when it has ended",
+                ));
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+        }
+    }
+}

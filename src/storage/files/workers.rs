@@ -1,0 +1,98 @@
+//! Runs blocking file operations off the async threads, a bounded number at once.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::storage::StorageError;
+
+/// `maxthreads` of the configuration: a place for each operation that may run.
+#[derive(Clone)]
+pub(super) struct Workers(Arc<Semaphore>);
+
+impl Workers {
+    /// Room for `most` operations at once, but at least one.
+    pub(super) fn new(most: usize) -> Self {
+        Self(Arc::new(Semaphore::new(
+            most.clamp(1, Semaphore::MAX_PERMITS),
+        )))
+    }
+
+    /// Runs a job and waits for it. It runs to its end even if the caller stops
+    /// waiting, so that no order of writes is cut short by a client that left.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let running = self.start(job).await.map_err(StorageError::Unavailable)?;
+        ended(running).await.map_err(StorageError::Unavailable)?
+    }
+
+    /// Starts a job as soon as there is a place for it.
+    pub(super) async fn start<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        let place = self.0.clone().acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
+        Ok(spawn_blocking(move || {
+            let value = job();
+            drop(place);
+            value
+        }))
+    }
+
+    /// Starts a job if there is a place for it now: for work ahead of its time.
+    pub(super) fn try_start<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<JoinHandle<T>> {
+        let place = self.0.clone().try_acquire_owned().ok()?;
+        Some(spawn_blocking(move || {
+            let value = job();
+            drop(place);
+            value
+        }))
+    }
+}
+
+/// Waits for a job that was started.
+pub(super) async fn ended<T>(running: JoinHandle<T>) -> io::Result<T> {
+    running
+        .await
+        .map_err(|error| io::Error::other(format!("a file operation did not end: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn runs_no_more_than_the_bound_at_once() {
+        let workers = Workers::new(2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs = (0..8).map(|_| {
+            let (workers, now, most) = (workers.clone(), now.clone(), most.clone());
+            async move {
+                let job = move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(5));
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
+                };
+                workers.run(job).await.unwrap();
+            }
+        });
+        futures_util::future::join_all(jobs).await;
+        assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn has_a_place_even_if_told_none() {
+        assert_eq!(Workers::new(0).run(|| Ok(7)).await.unwrap(), 7);
+    }
+}
