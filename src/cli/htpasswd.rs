@@ -72,13 +72,14 @@ pub struct HtpasswdArgs {
     /// Plain text: refused
     #[arg(short = 'p', hide = true)]
     plain: bool,
+    // The first operand ends the options, as in Apache's: a password may start
+    // with a dash.
     /// The file (not with -n), the user, and with -b the password
     #[arg(
         value_names = ["passwordfile", "username", "password"],
         num_args = 1..=3,
         required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     operands: Vec<String>,
 }
@@ -89,8 +90,6 @@ enum Failure {
     Syntax(&'static str),
     #[error("-{0} is not supported: wharf and registry:2 accept bcrypt only; use -B")]
     Kind(char),
-    #[error("illegal option {0}; see htpasswd --help")]
-    Option(String),
     #[error("cannot create file {path}: {cause}")]
     Create { path: PathBuf, cause: io::Error },
     #[error("cannot modify file {0}: it does not exist; use '-c' to create it")]
@@ -167,14 +166,6 @@ fn act(
 
 impl HtpasswdArgs {
     fn check(&self) -> Result<Job, Failure> {
-        // After the first operand everything is one, and so is an option that
-        // is unknown: Apache's syntax has options first.
-        if let Some(first) = self.operands.first()
-            && first.starts_with('-')
-            && first.len() > 1
-        {
-            return Err(Failure::Option(first.clone()));
-        }
         let modes = [self.create, self.print, self.delete, self.verify];
         if modes.into_iter().filter(|mode| *mode).count() > 1 {
             return Err(Failure::Syntax("only one of -c -n -v -D may be specified"));
@@ -286,7 +277,7 @@ impl Failure {
         const TOO_LONG: u8 = 5;
         const ILLEGAL: u8 = 6;
         match self {
-            Self::Syntax(_) | Self::Kind(_) | Self::Option(_) => SYNTAX,
+            Self::Syntax(_) | Self::Kind(_) => SYNTAX,
             Self::Create { .. } | Self::NoFile(_) | Self::Edit(_) | Self::Output(_) => FILE,
             // Apache answers a cost that it cannot use with this one as well.
             Self::Mismatch | Self::Ask(AskError::Mismatch) | Self::Hash(HashError::Cost(_)) => {

@@ -13,9 +13,12 @@ use crate::oci::ErrorCode;
 use crate::registry::Error;
 use crate::storage::StorageError;
 
-/// An answer that is an error.
+/// An answer that is an error; boxed, since most answers are none.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Answer>);
+
+#[derive(Debug)]
+struct Answer {
     status: StatusCode,
     code: ErrorCode,
     message: String,
@@ -28,14 +31,14 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Answer {
             status,
             code,
             message: message.into(),
             details: Vec::new(),
             headers: HeaderMap::new(),
             cause: None,
-        }
+        }))
     }
 
     pub(super) fn bad_request(code: ErrorCode, message: impl Into<String>) -> Self {
@@ -50,14 +53,12 @@ impl Problem {
     pub(super) fn internal(cause: impl ToString) -> Self {
         let message =
             "the registry made a mistake: its log says more under this answer's X-Request-Id";
-        Self {
-            cause: Some(cause.to_string()),
-            ..Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                ErrorCode::Unknown,
-                message,
-            )
-        }
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Unknown,
+            message,
+        )
+        .caused_by(cause)
     }
 
     pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
@@ -128,22 +129,22 @@ impl Problem {
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
     /// What the log should say and the client should not read.
     pub(super) fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     fn details(mut self, details: impl IntoIterator<Item = Value>) -> Self {
-        self.details = details.into_iter().collect();
+        self.0.details = details.into_iter().collect();
         self
     }
 
     fn caused_by(mut self, cause: impl ToString) -> Self {
-        self.cause = Some(cause.to_string());
+        self.0.cause = Some(cause.to_string());
         self
     }
 }
@@ -223,20 +224,28 @@ fn storage(error: &StorageError) -> Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let Answer {
+            status,
+            code,
+            message,
+            details,
+            headers,
+            cause: _,
+        } = *self.0;
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        if self.status == StatusCode::NO_CONTENT {
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        if status == StatusCode::NO_CONTENT {
             return response;
         }
-        let details = if self.details.is_empty() {
+        let details = if details.is_empty() {
             vec![Value::Null]
         } else {
-            self.details
+            details
         };
         let errors: Vec<Value> = details
             .into_iter()
-            .map(|detail| json!({"code": self.code.as_str(), "message": self.message, "detail": detail}))
+            .map(|detail| json!({"code": code.as_str(), "message": message, "detail": detail}))
             .collect();
         let body = format!("{}\n", json!({ "errors": errors }));
         response

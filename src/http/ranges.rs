@@ -138,15 +138,19 @@ mod tests {
         }
     }
 
+    fn one(range: Range<u64>) -> Vec<Range<u64>> {
+        Vec::from([range])
+    }
+
     #[test]
     fn ranges_resolve_against_the_size() {
-        assert_eq!(parts("bytes=500-1499", 2048), [500..1500]);
-        assert_eq!(parts("bytes=500-", 2048), [500..2048]);
-        assert_eq!(parts("bytes=-500", 2048), [1548..2048]);
-        assert_eq!(parts("bytes=2000-5000", 2048), [2000..2048]);
-        assert_eq!(parts("bytes=-5000", 2048), [0..2048]);
+        assert_eq!(parts("bytes=500-1499", 2048), one(500..1500));
+        assert_eq!(parts("bytes=500-", 2048), one(500..2048));
+        assert_eq!(parts("bytes=-500", 2048), one(1548..2048));
+        assert_eq!(parts("bytes=2000-5000", 2048), one(2000..2048));
+        assert_eq!(parts("bytes=-5000", 2048), one(0..2048));
         assert_eq!(parts("bytes=0-0, 5-6,9000-", 2048), [0..1, 5..7]);
-        assert_eq!(parts("Bytes=0-99999999999999999999999", 10), [0..10]);
+        assert_eq!(parts("Bytes=0-99999999999999999999999", 10), one(0..10));
     }
 
     #[test]

@@ -12,8 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) struct Slots {
     total: Arc<Semaphore>,
     per_address: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    taken: Arc<Mutex<Taken>>,
 }
+
+/// Connections from each address that has any.
+type Taken = HashMap<IpAddr, usize>;
 
 /// The right to one more connection.
 pub(super) type Permit = OwnedSemaphorePermit;
@@ -22,7 +25,7 @@ pub(super) type Permit = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct Slot {
     _permit: Permit,
-    counted: Option<(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr)>,
+    counted: Option<(Arc<Mutex<Taken>>, IpAddr)>,
 }
 
 impl Slots {

@@ -144,17 +144,20 @@ impl Trust {
     pub fn of(host: &str, ca: &Path) -> Trust {
         let dir = Path::new("/etc/docker/certs.d").join(host);
         fs::create_dir_all(&dir).expect("the directory under certs.d");
-        fs::copy(ca, dir.join("ca.crt")).expect("ca.crt copied");
-        Trust(dir)
+        let trust = Trust(dir);
+        trust.replace(ca);
+        trust
+    }
+
+    /// Trusts another CA instead. The engine reads it at its next request.
+    pub fn replace(&self, ca: &Path) {
+        fs::copy(ca, self.0.join("ca.crt")).expect("ca.crt copied");
     }
 }
 
 impl Drop for Trust {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-        // These two stay when they hold anything else.
-        let _ = fs::remove_dir("/etc/docker/certs.d");
-        let _ = fs::remove_dir("/etc/docker");
     }
 }
 

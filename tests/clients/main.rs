@@ -12,6 +12,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod conformance;
+mod content;
 mod engine;
 mod harness;
+mod interchange;
+mod matrix;
 mod training;

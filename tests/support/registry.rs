@@ -28,6 +28,7 @@ pub enum Program {
 pub struct Setup {
     program: Program,
     tls: bool,
+    address: String,
     users: Vec<(String, String)>,
     sections: String,
     config: Option<String>,
@@ -53,6 +54,7 @@ impl Registry {
         Setup {
             program: Program::Wharf,
             tls: false,
+            address: "127.0.0.1:0".to_owned(),
             users: Vec::new(),
             sections: String::new(),
             config: None,
@@ -183,7 +185,8 @@ impl Registry {
         command
             .arg("serve")
             .arg(self.dir.path().join("config.yml"))
-            .env("REGISTRY_HTTP_ADDR", &self.address)
+            // Its value is YAML, where `[::1]:5000` alone would begin a list.
+            .env("REGISTRY_HTTP_ADDR", format!("{:?}", self.address))
             .envs(self.setup.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
@@ -234,6 +237,12 @@ impl Setup {
     /// TLS, with a certificate for [`SERVER_NAMES`] from a new authority.
     pub fn tls(mut self) -> Setup {
         self.tls = true;
+        self
+    }
+
+    /// Where it listens, in place of a free port of 127.0.0.1.
+    pub fn address(mut self, address: &str) -> Setup {
+        self.address = address.to_owned();
         self
     }
 
@@ -289,11 +298,11 @@ impl Setup {
         };
         fs::write(dir.path().join("config.yml"), config).expect("config.yml written");
         let mut registry = Registry {
+            address: self.address.clone(),
             setup: self,
             dir,
             data,
             authority,
-            address: "127.0.0.1:0".to_owned(),
             child: None,
             starts: 0,
         };
@@ -307,7 +316,8 @@ impl Setup {
             "version: 0.1\n\
              log:\n  level: info\n\
              storage:\n  filesystem:\n    rootdirectory: {data}\n  delete:\n    enabled: true\n\
-             http:\n  addr: 127.0.0.1:0\n"
+             http:\n  addr: {:?}\n",
+            self.address
         );
         if self.tls {
             yaml += &format!(
@@ -349,7 +359,7 @@ fn listening(log: &str) -> Option<String> {
     let (_, rest) = whole.split_once("listening on ")?;
     let rest = rest.trim_start_matches("https://");
     let rest = rest.trim_start_matches("http://");
-    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]-".contains(c)));
     let address = rest.get(..end?)?;
     Some(address.trim_end_matches('.').to_owned())
 }

@@ -19,7 +19,7 @@ const MAX_BCRYPT_COST: u32 = 17;
 /// The most memory that one argon2 verification may take, in KiB (256 MiB).
 const MAX_ARGON2_MEMORY: u32 = 256 * 1024;
 
-/// The most memory times passes of one argon2 verification, in KiB: some 4 s.
+/// The most memory times passes of one argon2 verification, in KiB: some 3 s.
 const MAX_ARGON2_WORK: u64 = 4 * 1024 * 1024;
 
 /// An accepted password hash.
@@ -48,7 +48,7 @@ pub enum Cost {
 /// The kind of a new hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewHash {
-    /// argon2id, 19 MiB, two passes (OWASP's first choice of 2026).
+    /// argon2id, 19 MiB, two passes: the library's default.
     Argon2id,
     /// bcrypt with this cost, which registry:2 reads as well.
     Bcrypt(u32),
@@ -104,8 +104,8 @@ impl Hash {
         })
     }
 
-    /// Hashes a password. Takes some 20 to 60 ms, and half as long again per
-    /// step of bcrypt's cost.
+    /// Hashes a password. Takes some 20 to 60 ms, and twice as long for each
+    /// step of bcrypt's cost above 10.
     pub fn make(kind: NewHash, password: &Password) -> Result<Self, HashError> {
         let password = password.reveal().as_bytes();
         let text = match kind {
@@ -217,8 +217,9 @@ fn bcrypt_cost(text: &str) -> Result<Cost, Refused> {
 fn argon2_cost(text: &str) -> Result<Cost, Refused> {
     let damaged = || Refused::Damaged("argon2id");
     let hash = PasswordHash::new(text).map_err(|_| damaged())?;
-    // Without its version a hash means 16, which the verifier takes for 19.
-    if hash.version.is_none() || hash.salt.is_none() || hash.hash.is_none() {
+    // Without its version a hash means 16, which the verifier takes for 19; with
+    // another the verifier would refuse without hashing.
+    if !matches!(hash.version, Some(16 | 19)) || hash.salt.is_none() || hash.hash.is_none() {
         return Err(damaged());
     }
     let params = Params::try_from(&hash).map_err(|_| damaged())?;
@@ -370,6 +371,7 @@ mod tests {
             "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA",
             "$argon2id$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
             "$argon2id$v=19$m=0,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=5$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
             "$argon2id$é",
         ] {
             assert_eq!(refused(text), "argon2id hash is damaged", "{text}");

@@ -40,7 +40,7 @@ pub(crate) async fn delete_all_tolerates_writers(one: &dyn Store, other: &dyn St
         }
     };
     let remove = async {
-        for _ in 0..40 {
+        for _ in 0..10 {
             other.delete_all(&prefix).await.unwrap();
         }
     };
@@ -60,7 +60,8 @@ pub(crate) async fn children_page_in_byte_order(one: &dyn Store, other: &dyn Sto
     all.sort();
     assert_eq!(names(other, None, 100).await, all);
     for limit in [1, 7, 31] {
-        let (mut paged, mut last) = (Vec::new(), None);
+        let mut paged = Vec::new();
+        let mut last: Option<String> = None;
         loop {
             let page = names(other, last.as_deref(), limit).await;
             assert!(page.len() <= limit);

@@ -108,9 +108,9 @@ pub(crate) async fn large_content_streams_in_parts(one: &dyn Store, _: &dyn Stor
 pub(crate) async fn records_are_bounded(one: &dyn Store, _: &dyn Store) {
     let key = layout::blob_data(&digest(b"x"));
     let size = usize::try_from(MAX_RECORD).unwrap();
-    one.put(&key, vec![1; size].into()).await.unwrap();
+    one.put(&key, vec![1_u8; size].into()).await.unwrap();
     assert_eq!(one.get(&key).await.unwrap().unwrap().len(), size);
-    one.put(&key, vec![1; size + 1].into()).await.unwrap();
+    one.put(&key, vec![1_u8; size + 1].into()).await.unwrap();
     let refused = one.get(&key).await.unwrap_err();
     assert!(
         matches!(refused, StorageError::TooLarge { size, .. } if size == MAX_RECORD + 1),
@@ -130,7 +130,7 @@ pub(crate) async fn create_lets_one_writer_win(one: &dyn Store, other: &dyn Stor
     for round in 0..5 {
         let key = current(&format!("v{round}"));
         let create = |number: usize| {
-            let store = if number % 2 == 0 { one } else { other };
+            let store = if number.is_multiple_of(2) { one } else { other };
             let content = Bytes::from(format!("writer {number}"));
             let key = &key;
             async move { (number, store.create(key, content).await.unwrap()) }
@@ -148,7 +148,7 @@ pub(crate) async fn create_lets_one_writer_win(one: &dyn Store, other: &dyn Stor
 
 pub(crate) async fn create_leaves_the_first(one: &dyn Store, other: &dyn Store) {
     let key = current("latest");
-    let create = |store: &'static str| Bytes::from_static(store.as_bytes());
+    let create = |text: &'static str| Bytes::from_static(text.as_bytes());
     let first = one.create(&key, create("first")).await.unwrap();
     assert_eq!(first, Created::New);
     let second = other.create(&key, create("second")).await.unwrap();

@@ -24,7 +24,7 @@ pub(crate) async fn an_upload_grows_and_another_process_goes_on(
     };
     assert_eq!(other.staged(&stage).await.unwrap(), Some(empty));
 
-    let mut size = 0;
+    let mut size = 0_u64;
     for (store, end) in [
         (one, 100_000),
         (other, 100_001),
@@ -39,7 +39,7 @@ pub(crate) async fn an_upload_grows_and_another_process_goes_on(
         assert_eq!(size, end as u64);
         assert_eq!(other.staged(&stage).await.unwrap().unwrap().size, size);
     }
-    for from in [0, 1, 299_999, 300_000] {
+    for from in [0_usize, 1, 299_999, 300_000] {
         let read = collect(one.reread(&stage, from as u64).await.unwrap()).await;
         assert!(read == whole[from..], "{from}");
     }

@@ -36,7 +36,8 @@ pub(super) async fn append(
     mut content: ByteStream,
 ) -> Result<u64, StorageError> {
     let path = session.data.clone();
-    let file = workers.run(move || session.open_at(offset)).await?;
+    let open = move || session.open_at(offset);
+    let file = workers.run_when_free(open).await?;
     let mut writer = Writer {
         workers,
         file: Arc::new(file),

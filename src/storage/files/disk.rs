@@ -89,7 +89,7 @@ impl Disk for Posix {
 /// Removes a directory with everything below it, whoever else adds to it or
 /// removes from it meanwhile; absent is success.
 pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
-    const ROUNDS: usize = 16;
+    const ROUNDS: usize = 64;
     let mut outcome = Ok(());
     for _ in 0..ROUNDS {
         outcome = fs::remove_dir_all(dir);

@@ -35,7 +35,7 @@ use crate::storage::Created;
 pub(super) const TEMPORARY: &str = ".tmp";
 
 /// How often directories may vanish under one write before it gives up.
-const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 64;
 
 /// No write takes so long: an older temporary file has no writer any more.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);

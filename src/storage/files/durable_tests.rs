@@ -28,10 +28,13 @@ impl Recorder {
     }
 }
 
+/// What the root is called, unlike anything in the path to it.
+const ROOT: &str = "/wharf-steps";
+
 /// The path below the temporary directory, without random parts.
 fn shown(path: &Path) -> String {
     let text = path.to_str().unwrap();
-    let text = text.split_once("/root").unwrap().1;
+    let text = text.split_once(ROOT).unwrap().1;
     let text = if text.is_empty() { "/" } else { text };
     match text.strip_suffix(TEMPORARY) {
         Some(text) => format!("{}.tmp", &text[..text.len() - 37]),
@@ -71,7 +74,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let guard = tempfile::tempdir().unwrap();
-        let root = guard.path().join("root");
+        let root = guard.path().join(&ROOT[1..]);
         fs::create_dir(&root).unwrap();
         Self {
             durable: Durable::new(Recorder::default(), root),
@@ -279,9 +282,11 @@ fn what_a_crash_left_goes_with_a_later_write() {
 fn publish_syncs_the_bytes_before_they_get_their_name() {
     let rig = Rig::new();
     let session = begun(&rig);
-    session.publish(&rig.durable, &rig.path("ab/data")).unwrap();
+    let published = session.publish(&rig.durable, &rig.path("ab/data"));
+    assert_eq!(published.unwrap(), Some(()));
+    let synced = format!("sync {}", shown(&session.data));
     let order = [
-        &*format!("sync {}", shown(&session.data)),
+        synced.as_str(),
         "mkdir /ab",
         "rename to /ab/data",
         "sync /ab",

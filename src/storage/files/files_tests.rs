@@ -82,7 +82,7 @@ async fn an_upload_that_registry2_began_is_continued() {
     let stream = files.reread(&stage, 0).await.unwrap();
     assert!(stream.try_collect::<Vec<_>>().await.unwrap().is_empty());
 
-    let content = || Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))]));
+    let content = || -> ByteStream { Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))])) };
     assert_eq!(files.append(&stage, 0, content()).await.unwrap(), 5);
     files.publish(&stage, &blob()).await.unwrap();
     assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "bytes");

@@ -206,8 +206,9 @@ impl Store for Files {
 
     async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
         let (session, path) = (self.session(stage), self.path(key.as_str()));
-        self.run(move |durable| session.publish(durable, &path))
-            .await
+        let durable = self.durable.clone();
+        let publish = move || session.publish(&durable, &path);
+        self.reader.workers.run_when_free(publish).await
     }
 
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {

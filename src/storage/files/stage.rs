@@ -4,16 +4,14 @@
 //! upload whose `data` is missing has no bytes yet.
 //!
 //! A client that leaves drops its request while a worker may still be writing,
-//! so a writer locks `data` (flock) until its last write has ended: nobody
-//! measures, continues or publishes a file that still changes, and nothing is
+//! so a writer locks `data` (flock) until its last write has ended: nobody else
+//! continues or publishes a file that still changes, and nothing is
 //! ever written to a file after it became a blob.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -22,9 +20,6 @@ use super::durable::{Durable, temporary};
 use super::fault::{during, is_absent, unread, unwritten};
 use super::read::{open_now, read_now};
 use crate::storage::{Stage, Staged, StorageError};
-
-/// How long to wait for a write that its request has left behind.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The largest note that is read back, in bytes.
 const LARGEST_NOTE: u64 = 64 * 1024;
@@ -82,18 +77,21 @@ impl Session {
     }
 
     /// Opens the bytes for writing at `offset`, which must be their end, as the
-    /// only writer until the file is closed.
-    pub(super) fn open_at(&self, offset: u64) -> Result<File, StorageError> {
-        let file = self.open_locked()?;
+    /// only writer until the file is closed; `None` while there is another.
+    pub(super) fn open_at(&self, offset: u64) -> Result<Option<File>, StorageError> {
+        let Some(file) = self.open_locked()? else {
+            return Ok(None);
+        };
         let actual = file
             .metadata()
-            .map_err(|error| unread(&self.data, &error))?;
-        if actual.len() == offset {
-            Ok(file)
+            .map_err(|error| unread(&self.data, &error))?
+            .len();
+        if actual == offset {
+            Ok(Some(file))
         } else {
             Err(StorageError::WrongOffset {
                 expected: offset,
-                actual: actual.len(),
+                actual,
             })
         }
     }
@@ -112,13 +110,15 @@ impl Session {
         })
     }
 
-    /// Gives the bytes their durable name.
+    /// Gives the bytes their durable name; `None` while somebody writes them.
     pub(super) fn publish<D: Disk>(
         &self,
         durable: &Durable<D>,
         target: &Path,
-    ) -> Result<(), StorageError> {
-        let file = self.open_locked()?;
+    ) -> Result<Option<()>, StorageError> {
+        let Some(file) = self.open_locked()? else {
+            return Ok(None);
+        };
         if let Err(error) = durable.sync(&file, &self.data) {
             // The next sync would succeed, whatever the medium holds: these
             // bytes can't be trusted any more.
@@ -139,7 +139,7 @@ impl Session {
             })?;
         // Without it the session is gone; `discard` takes the directory.
         let _ = fs::remove_file(&self.started_at);
-        Ok(())
+        Ok(Some(()))
     }
 
     /// Removes the session; nobody was promised that it stays removed.
@@ -147,21 +147,20 @@ impl Session {
         remove_tree(&self.dir).map_err(|error| unwritten(during("remove", &self.dir, &error)))
     }
 
-    /// Opens the bytes for writing, as the only writer.
-    fn open_locked(&self) -> Result<File, StorageError> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let file = self.open()?;
-            lock(&file, deadline)
-                .map_err(|error| StorageError::Unavailable(during("lock", &self.data, &error)))?;
-            // It may have been published or discarded while we waited.
-            let (ours, named) = (file.metadata(), fs::symlink_metadata(&self.data));
-            if let (Ok(ours), Ok(named)) = (ours, named)
-                && (ours.dev(), ours.ino()) == (named.dev(), named.ino())
-            {
-                return Ok(file);
-            }
+    /// Opens the bytes for writing, as the only writer; `None` while there is
+    /// another.
+    fn open_locked(&self) -> Result<Option<File>, StorageError> {
+        let file = self.open()?;
+        if !lock(&file) {
+            return Ok(None);
         }
+        // It may have been published or discarded since it was opened.
+        let (ours, named) = (file.metadata(), fs::symlink_metadata(&self.data));
+        let still = match (ours, named) {
+            (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        };
+        Ok(still.then_some(file))
     }
 
     fn open(&self) -> Result<File, StorageError> {
@@ -187,20 +186,8 @@ impl Session {
     }
 }
 
-/// Waits for the lock until `deadline`. A file system without locks has none to
-/// wait for.
-fn lock(file: &File, deadline: Instant) -> io::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(5);
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(PAUSE),
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::new(
-                    ErrorKind::ResourceBusy,
-                    "another request is still writing this upload: try again when it has ended",
-                ));
-            }
-            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
-        }
-    }
+/// Whether this is the only writer now. A file system without locks has nobody
+/// to wait for.
+fn lock(file: &File) -> bool {
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

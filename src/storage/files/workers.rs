@@ -2,11 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::storage::StorageError;
+
+/// How long to wait for a write that its request has left behind.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time between two looks whether it has ended.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// `maxthreads` of the configuration: a place for each operation that may run.
 #[derive(Clone)]
@@ -28,6 +35,27 @@ impl Workers {
     ) -> Result<T, StorageError> {
         let running = self.start(job).await.map_err(StorageError::Unavailable)?;
         ended(running).await.map_err(StorageError::Unavailable)?
+    }
+
+    /// Runs a job again and again until it gets what it needs (`Some`), with
+    /// pauses that take no place from others.
+    pub(super) async fn run_when_free<T: Send + 'static>(
+        &self,
+        job: impl Fn() -> Result<Option<T>, StorageError> + Clone + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(value) = self.run(job.clone()).await? {
+                return Ok(value);
+            }
+            if Instant::now() >= deadline {
+                return Err(StorageError::Unavailable(io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    "another request is still writing this upload: try again when it has ended",
+                )));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Starts a job as soon as there is a place for it.
@@ -69,7 +97,6 @@ pub(super) async fn ended<T>(running: JoinHandle<T>) -> io::Result<T> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     #[tokio::test]
     async fn runs_no_more_than_the_bound_at_once() {
@@ -89,6 +116,17 @@ mod tests {
         });
         futures_util::future::join_all(jobs).await;
         assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn waiting_takes_no_place() {
+        let workers = Workers::new(1);
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = tries.clone();
+        let third = move || Ok((counted.fetch_add(1, Ordering::SeqCst) == 2).then_some("free"));
+        let (waited, ran) = tokio::join!(workers.run_when_free(third), workers.run(|| Ok(7)));
+        assert_eq!((waited.unwrap(), ran.unwrap()), ("free", 7));
+        assert_eq!(tries.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
