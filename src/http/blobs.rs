@@ -23,7 +23,8 @@ use crate::registry::Blob;
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Content under its digest never changes, and a proxy that recodes it breaks it.
-const FOREVER: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable, no-transform");
+pub(super) const FOREVER: HeaderValue =
+    HeaderValue::from_static("max-age=31536000, immutable, no-transform");
 
 pub(super) async fn get(
     state: &State,
@@ -37,13 +38,13 @@ pub(super) async fn get(
         let size = repository.blob_size(digest).await?;
         let mut response = whole(digest, size, Body::empty())?;
         if let Some(status) = precondition(request, digest) {
-            response = conditional(status, digest)?;
+            response = conditional(status, digest, FOREVER)?;
         }
         return Ok(response);
     }
     let blob = repository.blob(digest).await?;
     if let Some(status) = precondition(request, digest) {
-        return conditional(status, digest);
+        return conditional(status, digest, FOREVER);
     }
     let range = request
         .get(RANGE)
@@ -87,10 +88,16 @@ pub(super) fn precondition(request: &HeaderMap, digest: &Digest) -> Option<Statu
     names(request, &IF_NONE_MATCH, digest).then_some(StatusCode::NOT_MODIFIED)
 }
 
-/// An answer to a request whose condition decides.
-pub(super) fn conditional(status: StatusCode, digest: &Digest) -> Result<Response, Problem> {
+/// An answer to a request whose condition decides. A 304 has to say what the
+/// 200 would have said of caching (RFC 9110, 15.4.5).
+pub(super) fn conditional(
+    status: StatusCode,
+    digest: &Digest,
+    caching: HeaderValue,
+) -> Result<Response, Problem> {
     let mut response = empty(status);
     response.headers_mut().insert(ETAG, etag(digest)?);
+    response.headers_mut().insert(CACHE_CONTROL, caching);
     digest_headers(response.headers_mut(), digest)?;
     Ok(response)
 }

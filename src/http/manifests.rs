@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::State;
 use super::answer::{OCI_SUBJECT, OCI_TAG, digest_headers, empty, located, value, warn};
-use super::blobs::{conditional, etag, precondition};
+use super::blobs::{FOREVER, conditional, etag, precondition};
 use super::body;
 use super::error::Problem;
 use crate::access::{Allowed, Delete, Pull, Push};
@@ -26,8 +26,12 @@ pub(super) async fn get(
         .repository(allowed.repository())
         .manifest(reference)
         .await?;
+    let caching = match reference {
+        Reference::Digest(_) => FOREVER,
+        Reference::Tag(_) => HeaderValue::from_static("no-cache, no-transform"),
+    };
     if let Some(status) = precondition(request, &manifest.digest) {
-        return conditional(status, &manifest.digest);
+        return conditional(status, &manifest.digest, caching);
     }
     let size = manifest.content.len();
     let mut response = Response::new(if head {
@@ -42,13 +46,7 @@ pub(super) async fn get(
     );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
     headers.insert(ETAG, etag(&manifest.digest)?);
-    headers.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static(match reference {
-            Reference::Digest(_) => "max-age=31536000, immutable, no-transform",
-            Reference::Tag(_) => "no-cache, no-transform",
-        }),
-    );
+    headers.insert(CACHE_CONTROL, caching);
     digest_headers(headers, &manifest.digest)?;
     Ok(response)
 }

@@ -1,0 +1,256 @@
+//! Bad input gets the specification's status and code, soon, and changes
+//! nothing: every entry of `bad-inputs.json` in the groups that need neither
+//! users nor TLS, over a raw socket.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::bad_entries::{Entry, Stage, entries};
+use crate::errors::CODES;
+use crate::support::Registry;
+use crate::wire::{Answer, connect};
+
+/// The time in which every entry must be answered.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What the server's memory may have grown by after a group, in KiB.
+const MEMORY: u64 = 16 * 1024;
+
+/// Answers that the HTTP library gives by itself, before a request is one: they
+/// are safe, but not quite what the list has.
+const BY_THE_LIBRARY: [(&str, u64); 1] = [
+    // A length that no integer holds counts as a head that is too large.
+    ("framing-cl-u64", 431),
+];
+
+/// How long a connection stays quiet before nothing more is expected of it.
+const QUIET: Duration = Duration::from_millis(150);
+
+#[test]
+fn names() {
+    play("names");
+}
+
+#[test]
+fn tags() {
+    play("tags");
+}
+
+#[test]
+fn digests() {
+    play("digests");
+}
+
+#[test]
+fn upload_ids() {
+    play("uuids");
+}
+
+#[test]
+fn ranges() {
+    play("ranges");
+}
+
+#[test]
+fn headers() {
+    play("headers");
+}
+
+#[test]
+fn methods() {
+    play("methods");
+}
+
+#[test]
+fn manifests() {
+    play("manifests");
+}
+
+#[test]
+fn indexes() {
+    play("indexes");
+}
+
+#[test]
+fn json() {
+    play("json");
+}
+
+#[test]
+fn queries() {
+    play("query");
+}
+
+#[test]
+fn framing() {
+    play("framing");
+}
+
+#[test]
+fn valid_edges() {
+    play("valid");
+}
+
+/// Plays a group against a server of its own, and fails with everything that
+/// is wrong at once.
+fn play(group: &str) {
+    let mut server = Registry::start();
+    let stage = Stage::on(&server, "bad/inputs");
+    let memory = resident(&server);
+    let surroundings = files(server.dir(), Some(server.data()));
+    let mut wrong = Vec::new();
+    for entry in entries(group) {
+        let bytes = entry.bytes(&stage);
+        let before = tree(&server);
+        let begun = Instant::now();
+        let heard = listen(stage.repo.host(), bytes);
+        let took = begun.elapsed();
+        let mut said = judge(&entry, &heard);
+        if took > LIMIT {
+            said.push(format!("took {} ms", took.as_millis()));
+        }
+        let accepted = answers(&entry, &heard)
+            .first()
+            .is_some_and(|answer| answer.status < 300);
+        if !accepted && tree(&server) != before {
+            said.push("changed what is stored".to_owned());
+        }
+        if !said.is_empty() {
+            let (id, why) = (entry.id(), entry.why());
+            wrong.push(format!("{id} ({why}): {}", said.join("; ")));
+        }
+        let alive = stage.repo.at("GET", "/v2/").send();
+        assert_eq!(alive.status, 200, "after {}", entry.id());
+    }
+    assert_eq!(files(server.dir(), Some(server.data())), surroundings);
+    let grown = resident(&server).saturating_sub(memory);
+    assert!(grown < MEMORY, "{grown} KiB more memory than before");
+    assert!(server.stop().success(), "an orderly end");
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is wrong with what was heard.
+fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
+    let answers = answers(entry, heard);
+    let mut wrong = Vec::new();
+    let Some(answer) = answers.first() else {
+        if !entry.may_close() {
+            wrong.push(format!("no answer: {}", String::from_utf8_lossy(heard)));
+        }
+        return wrong;
+    };
+    if answers.len() > entry.most_answers() {
+        wrong.push(format!("{} answers to one request", answers.len()));
+    }
+    let status = u64::from(answer.status);
+    if !entry.statuses().contains(&status) && !BY_THE_LIBRARY.contains(&(entry.id(), status)) {
+        wrong.push(format!("status not in {:?}: {answer}", entry.statuses()));
+    }
+    if answer.status >= 500 {
+        wrong.push(format!("a 5xx: {answer}"));
+    }
+    if let Some((header, words)) = entry.forbidden()
+        && let Some(value) = answer.header(header)
+        && words.iter().any(|word| value.contains(word))
+    {
+        wrong.push(format!("{header}: {value}"));
+    }
+    let has_form = answer.header("content-type") == Some("application/json");
+    if (400..500).contains(&answer.status) && has_form && !entry.is_head() {
+        let code = answer.code();
+        if !CODES.contains(&code.as_str()) {
+            wrong.push(format!("{code} is no code of the specification"));
+        }
+        let codes = entry.codes();
+        if !codes.is_empty() && !codes.contains(&code.as_str()) {
+            wrong.push(format!("{code} is not in {codes:?}"));
+        }
+    } else if (400..500).contains(&answer.status)
+        && !entry.is_head()
+        && !entry.is_raw()
+        && entry.is_of_the_api()
+        // The first two have no body; the library gives the others.
+        && !matches!(answer.status, 412 | 416 | 414 | 431)
+    {
+        wrong.push(format!("an error without its form: {answer}"));
+    }
+    wrong
+}
+
+/// The answers in what was heard.
+fn answers(entry: &Entry, mut heard: &[u8]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    while let Some((answer, rest)) = Answer::parse(heard, entry.is_head()) {
+        answers.push(answer);
+        heard = &heard[heard.len() - rest..];
+    }
+    answers
+}
+
+/// Sends bytes, and reads until the server ends the connection, has answered
+/// and is quiet, or the limit is over.
+fn listen(host: &str, bytes: Vec<u8>) -> Vec<u8> {
+    let mut socket = connect(host, LIMIT);
+    let mut writer = socket.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        let _ = writer.write_all(&bytes);
+    });
+    socket.set_read_timeout(Some(QUIET)).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    let mut heard = Vec::new();
+    let mut buffer = [0; 64 * 1024];
+    loop {
+        match socket.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => heard.extend(&buffer[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                if !heard.is_empty() || Instant::now() > deadline {
+                    break;
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    let _ = socket.shutdown(Shutdown::Both);
+    writing.join().unwrap();
+    heard
+}
+
+/// The memory that the server holds, in KiB.
+fn resident(server: &Registry) -> u64 {
+    let pid = server.pid().expect("a running server");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap()
+}
+
+/// What is stored: sessions come and go, so only content, links and tags.
+fn tree(server: &Registry) -> BTreeMap<PathBuf, u64> {
+    let mut files = files(server.data(), None);
+    files.retain(|path, _| !path.components().any(|part| part.as_os_str() == "_uploads"));
+    files
+}
+
+/// All files below a directory and their sizes, but for those below `except`
+/// and the server's log.
+fn files(directory: &Path, except: Option<&Path>) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if except == Some(path.as_path()) || path.ends_with("server.log") {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(files(&path, except));
+        } else if let Ok(metadata) = path.metadata() {
+            found.insert(path, metadata.len());
+        }
+    }
+    found
+}
