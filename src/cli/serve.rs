@@ -43,7 +43,15 @@ struct Prepared {
     config: Config,
     notes: Vec<String>,
     reread: Reread,
-    welcome: Option<Welcome>,
+    origin: Origin,
+}
+
+/// Where the configuration comes from.
+enum Origin {
+    /// A file: the line that says which.
+    File(String),
+    /// Nowhere: the embedded default.
+    Embedded(Welcome),
 }
 
 /// What the banner of the embedded default tells.
@@ -72,21 +80,23 @@ pub fn run(args: ServeArgs) -> ExitCode {
 /// `wharf serve CONFIG`: what the file and the environment say.
 fn from_file(found: Found) -> Result<Prepared, String> {
     let Found { path, instead_of } = found;
+    let name = path.display().to_string();
     let reread = move || Config::read(&path, environment());
     let Loaded { config, notes } = reread().map_err(message)?;
-    let mut notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
-    if let Some(asked) = instead_of {
-        notes.push(format!(
-            "there is no {}: the configuration at registry:2's other path is used",
+    let read = match instead_of {
+        Some(asked) => format!(
+            "configuration: {name}, since there is no {}",
             asked.display()
-        ));
-    }
+        ),
+        None => format!("configuration: {name}"),
+    };
+    let notes = notes.iter().map(ToString::to_string).collect();
     let reread = move || reread().map(|loaded| loaded.config).map_err(message);
     Ok(Prepared {
         config,
         notes,
         reread: Box::new(reread),
-        welcome: None,
+        origin: Origin::File(read),
     })
 }
 
@@ -118,7 +128,7 @@ fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, Str
         config,
         notes: Vec::new(),
         reread: Box::new(move || Ok(again.clone())),
-        welcome: Some(Welcome {
+        origin: Origin::Embedded(Welcome {
             data,
             issued,
             created,
@@ -142,11 +152,14 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         let app = App::build(prepared.config, shutdown.clone())
             .await
             .map_err(message)?;
-        if let Some(welcome) = prepared.welcome {
-            log.flush();
-            print!("{}", welcome.banner(&app).await);
-            let renewal = certificates::keep(welcome.tls(), welcome.issued.names, shutdown.clone());
-            shutdown.spawn("certificate renewal", renewal);
+        match prepared.origin {
+            Origin::File(line) => tracing::info!("{line}"),
+            Origin::Embedded(welcome) => {
+                print!("{}", welcome.banner(&app).await);
+                let renewal =
+                    certificates::keep(welcome.tls(), welcome.issued.names, shutdown.clone());
+                shutdown.spawn("certificate renewal", renewal);
+            }
         }
         app.run(log, prepared.reread).await;
         Ok(())

@@ -27,9 +27,7 @@ pub(super) async fn list(
         .map(crate::oci::RepositoryName::as_str)
         .collect();
     let mut response = answer::json("application/json", &json!({ "repositories": names }))?;
-    if page.more
-        && let Some(last) = names.last()
-    {
+    if let Some(last) = &page.next {
         let link = state
             .locations()
             .next("_catalog", &[("last", last), ("n", &n.to_string())])?;

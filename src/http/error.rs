@@ -1,10 +1,13 @@
 //! Errors on the wire (distribution-spec, "Error Codes"): the one place that
 //! turns what went wrong into status, code and words.
 
+use std::io;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::access::Denied;
@@ -197,11 +200,31 @@ impl From<Error> for Problem {
                 "the registry is read-only (storage.maintenance.readonly.enabled)",
             )
             .with(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Error::Interrupted { cause, .. } if timed_out(&cause) => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, message)
+            }
             Error::Interrupted { .. } => Self::bad_request(ErrorCode::BlobUploadInvalid, message),
             Error::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message),
             Error::Storage(error) => storage(&error),
         }
     }
+}
+
+/// Whether the server gave up waiting for the client's bytes.
+fn timed_out(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        // An error that only wraps another has that one as its inner error.
+        cause = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// The store's own words name paths, so they go to the log.
@@ -220,6 +243,19 @@ fn storage(error: &StorageError) -> Problem {
         .with(RETRY_AFTER, HeaderValue::from_static("5")),
     }
     .caused_by(error)
+}
+
+/// The body of every error.
+#[derive(Serialize)]
+struct Errors<'a> {
+    errors: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    code: &'static str,
+    message: &'a str,
+    detail: &'a Value,
 }
 
 impl IntoResponse for Problem {
@@ -243,11 +279,17 @@ impl IntoResponse for Problem {
         } else {
             details
         };
-        let errors: Vec<Value> = details
-            .into_iter()
-            .map(|detail| json!({"code": code.as_str(), "message": message, "detail": detail}))
+        let code = code.as_str();
+        let errors: Vec<Entry<'_>> = details
+            .iter()
+            .map(|detail| Entry {
+                code,
+                message: &message,
+                detail,
+            })
             .collect();
-        let body = format!("{}\n", json!({ "errors": errors }));
+        let mut body = serde_json::to_vec(&Errors { errors }).unwrap_or_default();
+        body.push(b'\n');
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

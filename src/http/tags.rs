@@ -21,19 +21,15 @@ pub(super) async fn list(
         "application/json",
         &json!({"name": name.as_str(), "tags": page.items}),
     )?;
-    if page.more
-        && let Some(last) = page.items.last()
-    {
-        let n = limit
-            .unwrap_or(page.items.len())
-            .min(page.items.len())
-            .to_string();
-        let link = state.locations().next(
-            format_args!("{name}/tags/list"),
-            &[("last", last), ("n", &n)],
-        )?;
+    if let Some(last) = &page.next {
+        let most = state.registry.settings().tags_page;
+        let n = limit.map_or(most, |limit| limit.min(most));
+        let query = [("last", last.as_str()), ("n", &n.to_string())];
+        let link = state
+            .locations()
+            .next(format_args!("{name}/tags/list"), &query)?;
         response.headers_mut().insert(LINK, link);
-        answer::warn_if_clamped(&mut response, limit, page.items.len());
+        answer::warn_if_clamped(&mut response, limit, n);
     }
     Ok(response)
 }

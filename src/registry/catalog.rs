@@ -30,7 +30,7 @@ impl Registry {
         if limit == 0 {
             return Ok(Page {
                 items: Vec::new(),
-                more: false,
+                next: None,
             });
         }
         let mut items = Vec::new();
@@ -44,7 +44,8 @@ impl Registry {
         };
         self.walk(None, after.unwrap_or_default(), true, 0, &mut visit)
             .await?;
-        Ok(Page { items, more })
+        let next = items.last().filter(|_| more).map(ToString::to_string);
+        Ok(Page { items, next })
     }
 
     /// Calls `visit` with every directory that a repository's name leads to,

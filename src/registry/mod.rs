@@ -61,8 +61,8 @@ pub struct Repository {
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
-    /// Whether more follow.
-    pub more: bool,
+    /// After which name the next page begins, if more follow.
+    pub next: Option<String>,
 }
 
 impl Registry {

@@ -24,17 +24,19 @@ impl Repository {
         if names.is_empty() && !self.exists().await? {
             return Err(Error::NameUnknown(self.name.clone()));
         }
-        let more = names.len() > limit;
+        let more = names.len() > limit && limit > 0;
+        // Directories that are no tags count too: the walk goes on behind them.
+        let next = names
+            .get(limit.wrapping_sub(1))
+            .filter(|_| more)
+            .map(|child| child.name.clone());
         let items = names
             .into_iter()
             .take(limit)
             .filter(|child| child.is_prefix && child.name.parse::<Tag>().is_ok())
             .map(|child| child.name)
             .collect();
-        Ok(Page {
-            items,
-            more: more && limit > 0,
-        })
+        Ok(Page { items, next })
     }
 
     /// Removes a tag; the manifest and its other tags stay.
