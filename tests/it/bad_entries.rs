@@ -54,6 +54,16 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// The same content, served by another server.
+    pub fn moved(self, server: &crate::support::Registry) -> Stage {
+        Stage {
+            repo: Repo::on(server, self.repo.name()),
+            ..self
+        }
+    }
+}
+
 impl Entry {
     pub fn id(&self) -> &str {
         self.entry["id"].as_str().unwrap()
@@ -99,6 +109,21 @@ impl Entry {
         most.map_or(usize::MAX, |most| usize::try_from(most).unwrap())
     }
 
+    /// Headers that the answer must have.
+    pub fn required(&self) -> Vec<&str> {
+        let list = self.entry["expect_header_present"].as_array();
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    }
+
+    /// Whether it needs a registry that takes bearer tokens.
+    pub fn uses_tokens(&self) -> bool {
+        let authorization = self.entry["headers"]["Authorization"].as_str();
+        authorization.is_some_and(|value| value.starts_with("Bearer"))
+    }
+
     /// Words that a header of the answer must not have.
     pub fn forbidden(&self) -> Option<(&str, Vec<&str>)> {
         let header = self.entry["expect_not"]["header"].as_str()?;
@@ -133,8 +158,8 @@ impl Entry {
 
         let method = self.entry["method"].as_str().unwrap();
         let mut request = Request::new(stage.repo.host(), method, &path);
-        for (name, value) in self.entry["headers"].as_object().unwrap() {
-            request = request.header(name, text(value));
+        for (name, value) in self.headers() {
+            request = request.header(&name, value);
         }
         let announced = self.entry["body_gen"]["bytes"].as_u64();
         match self.body(stage) {
@@ -148,6 +173,17 @@ impl Entry {
             Some((body, true)) => request.chunked(body).bytes(),
             Some((body, false)) => request.body(body).bytes(),
         }
+    }
+
+    /// `raw_headers` stand for all headers: they may have one twice.
+    fn headers(&self) -> Vec<(String, String)> {
+        if let Some(raw) = self.entry["raw_headers"].as_array() {
+            let pair = |pair: &Value| (text(&pair[0]), text(&pair[1]));
+            return raw.iter().map(pair).collect();
+        }
+        let headers = self.entry["headers"].as_object().unwrap();
+        let pair = |(name, value): (&String, &Value)| (name.clone(), text(value));
+        headers.iter().map(pair).collect()
     }
 
     /// The content, and whether it is sent in chunks.

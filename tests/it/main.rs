@@ -1,6 +1,7 @@
 //! The API on a real port, against the real binary: every line of the
-//! specification's checklist (`checklist.md`), registry:2's own ways, and bad
-//! input (`bad-inputs.json`).
+//! specification's checklist (`checklist.md`), registry:2's own ways, bad input
+//! (`bad-inputs.json`), and the life of the process: how it starts, what it
+//! says, whom it lets in, how it rereads and how it ends.
 //!
 //! A test says above itself which lines it proves (`// spec: 40, 41`);
 //! [`checklist`] fails when a line has no test.
@@ -16,6 +17,7 @@
 mod support;
 
 mod content;
+mod process;
 mod repo;
 mod wire;
 
@@ -28,11 +30,16 @@ mod checklist;
 mod chunks;
 mod concurrency;
 mod conditions;
+mod configuration;
 mod deletes;
 mod errors;
 mod fallback;
+mod first_start;
+mod health;
 mod http2;
 mod limits;
+mod log_lines;
+mod logins;
 mod manifest_pulls;
 mod manifest_pushes;
 mod media_types;
@@ -42,7 +49,15 @@ mod names;
 mod ranges;
 mod referrer_pages;
 mod referrers;
+mod reloads;
 mod restarts;
+mod secrets;
 mod sessions;
+mod signals;
 mod single_uploads;
+mod slow_clients;
 mod tag_lists;
+mod tls;
+mod tls_bounds;
+mod users_command;
+mod users_files;

@@ -164,16 +164,27 @@ impl Registry {
         self.launch();
     }
 
-    fn end(&mut self, signal: Signal) -> ExitStatus {
-        let mut child = self.child.take().expect("a running server");
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("a running server");
         let pid = Pid::from_raw(child.id().cast_signed()).expect("a process id");
         kill_process(pid, signal).expect("the signal sent");
+    }
+
+    /// Waits until it has ended by itself, or by a signal that it was sent.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
         let log = self.log_file();
         eventually(
             &format!("the server's end, log in {}", log.display()),
             PATIENCE,
             || child.try_wait().expect("the server's state"),
         )
+    }
+
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
     }
 
     fn launch(&mut self) {
