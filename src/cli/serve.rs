@@ -151,7 +151,10 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         shutdown.follow_signals().map_err(message)?;
         let app = App::build(prepared.config, shutdown.clone())
             .await
-            .map_err(message)?;
+            .map_err(|error| {
+                prepared.origin.forget_untold_users();
+                message(error)
+            })?;
         match prepared.origin {
             Origin::File(line) => tracing::info!("{line}"),
             Origin::Embedded(welcome) => {
@@ -164,6 +167,22 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         app.run(log, prepared.reread).await;
         Ok(())
     })
+}
+
+impl Origin {
+    /// A password that was made and will not be shown lets nobody in: the next
+    /// start makes another.
+    fn forget_untold_users(&self) {
+        if let Self::Embedded(Welcome {
+            created: Some(created),
+            ..
+        }) = self
+        {
+            // If it stays, the next start names the file, and `wharf user
+            // passwd` sets another password.
+            let _ = std::fs::remove_file(&created.path);
+        }
+    }
 }
 
 impl Welcome {
