@@ -117,11 +117,11 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_name() {
         .env("REGISTRY_LOG_LEVLE", "debug")
         .start();
     let log = server.log();
-    let place = "config.yml:10:1: unknown key `storag`; did you mean `storage`?";
+    let place = "config.yml:11:1: unknown key `storag`; did you mean `storage`?";
     assert!(log.contains(place), "{log}");
     let variable = log.lines().find(|line| line.contains("REGISTRY_LOG_LEVLE"));
     assert!(
-        variable.is_some_and(|line| line.contains("`level`")),
+        variable.is_some_and(|line| line.contains("`REGISTRY_LOG_LEVEL`")),
         "{log}"
     );
     Request::new(server.host(), "GET", "/v2/")

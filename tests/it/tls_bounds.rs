@@ -224,7 +224,7 @@ fn mutual() -> (TempDir, Registry, Authority) {
 }
 
 fn identity(authority: &Authority, dir: &TempDir, name: &str) -> Identity {
-    let (crt, key) = authority.sign(&[name], &dir.path().join(name));
+    let (crt, key) = authority.sign_client(name, &dir.path().join(name));
     let chain = vec![CertificateDer::from_pem_file(crt).unwrap()];
     (chain, PrivateKeyDer::from_pem_file(key).unwrap())
 }

@@ -54,12 +54,26 @@ impl Authority {
     /// Signs an end-entity certificate for `names` and writes `domain.crt` and
     /// `domain.key` to `into`.
     pub fn sign(&self, names: &[&str], into: &Path) -> (PathBuf, PathBuf) {
+        self.sign_for(ExtendedKeyUsagePurpose::ServerAuth, names, into)
+    }
+
+    /// Signs a certificate that a client shows, into the same two files.
+    pub fn sign_client(&self, name: &str, into: &Path) -> (PathBuf, PathBuf) {
+        self.sign_for(ExtendedKeyUsagePurpose::ClientAuth, &[name], into)
+    }
+
+    fn sign_for(
+        &self,
+        purpose: ExtendedKeyUsagePurpose,
+        names: &[&str],
+        into: &Path,
+    ) -> (PathBuf, PathBuf) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("names for a certificate");
-        params.distinguished_name = named("wharf test server");
+        params.distinguished_name = named("wharf test");
         // Explicitly not a CA: clients that use rustls refuse one as a server.
         params.is_ca = IsCa::ExplicitNoCa;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         std::fs::create_dir_all(into).expect("the certificate's directory");
