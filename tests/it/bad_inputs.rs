@@ -19,7 +19,7 @@ use crate::wire::{Answer, connect};
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// What the server's memory may have grown by after a group, in KiB.
-const MEMORY: u64 = 16 * 1024;
+pub const MEMORY: u64 = 16 * 1024;
 
 /// Answers that the HTTP library gives by itself, before a request is one: they
 /// are safe, but not quite what the list has.
@@ -234,7 +234,7 @@ fn listen(host: &str, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// The memory that the server holds, in KiB.
-fn resident(server: &Registry) -> u64 {
+pub fn resident(server: &Registry) -> u64 {
     let pid = server.pid().expect("a running server");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -37,6 +37,7 @@ mod fallback;
 mod first_start;
 mod health;
 mod http2;
+mod http2_bounds;
 mod limits;
 mod log_lines;
 mod logins;
