@@ -149,9 +149,13 @@ fn serve(prepared: Prepared) -> Result<(), String> {
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.follow_signals().map_err(message)?;
-        let app = App::build(prepared.config, shutdown.clone())
-            .await
-            .map_err(message)?;
+        let app = match App::build(prepared.config, shutdown.clone()).await {
+            Ok(app) => app,
+            Err(error) => {
+                prepared.origin.forget_user();
+                return Err(message(error));
+            }
+        };
         match prepared.origin {
             Origin::File(line) => tracing::info!("{line}"),
             Origin::Embedded(welcome) => {
@@ -164,6 +168,20 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         app.run(log, prepared.reread).await;
         Ok(())
     })
+}
+
+impl Origin {
+    /// Removes a user whose password nobody was told: the next start makes
+    /// another.
+    fn forget_user(&self) {
+        if let Self::Embedded(Welcome {
+            created: Some(created),
+            ..
+        }) = self
+        {
+            let _ = std::fs::remove_file(&created.path);
+        }
+    }
 }
 
 impl Welcome {
