@@ -256,9 +256,9 @@ fn spawn_reloads(
             }
             match reread() {
                 Ok(config) => {
-                    log.reload(&config.log);
-                    requests.set_lines(config.log.requests);
                     running = apply(running, config, &state).await;
+                    log.reload(&running.log);
+                    requests.set_lines(running.log.requests);
                 }
                 Err(problems) => tracing::error!("the configuration stays as it was: {problems}"),
             }

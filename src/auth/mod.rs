@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use htpasswd::edit::EditError;
+use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
 
 /// Who makes a request.

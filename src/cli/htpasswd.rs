@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::ask::{self, AskError};
-use crate::auth::htpasswd::edit::{self, EditError, Put};
+use crate::auth::htpasswd::edit::{self, Put};
+use crate::auth::htpasswd::edit_error::EditError;
 use crate::auth::htpasswd::hash::{Hash, HashError, NewHash};
 use crate::auth::password::{InvalidPassword, Password};
 use crate::auth::user_name::{InvalidUserName, UserName};

@@ -149,12 +149,13 @@ fn serve(prepared: Prepared) -> Result<(), String> {
     runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.follow_signals().map_err(message)?;
-        let app = App::build(prepared.config, shutdown.clone())
-            .await
-            .map_err(|error| {
-                prepared.origin.forget_untold_users();
-                message(error)
-            })?;
+        let app = match App::build(prepared.config, shutdown.clone()).await {
+            Ok(app) => app,
+            Err(error) => {
+                prepared.origin.forget_user();
+                return Err(message(error));
+            }
+        };
         match prepared.origin {
             Origin::File(line) => tracing::info!("{line}"),
             Origin::Embedded(welcome) => {
@@ -170,16 +171,14 @@ fn serve(prepared: Prepared) -> Result<(), String> {
 }
 
 impl Origin {
-    /// A password that was made and will not be shown lets nobody in: the next
-    /// start makes another.
-    fn forget_untold_users(&self) {
+    /// Removes a user whose password nobody was told: the next start makes
+    /// another.
+    fn forget_user(&self) {
         if let Self::Embedded(Welcome {
             created: Some(created),
             ..
         }) = self
         {
-            // If it stays, the next start names the file, and `wharf user
-            // passwd` sets another password.
             let _ = std::fs::remove_file(&created.path);
         }
     }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::ask::{self, AskError};
-use crate::auth::htpasswd::edit::{self, EditError, Entry};
+use crate::auth::htpasswd::edit::{self, Entry};
+use crate::auth::htpasswd::edit_error::EditError;
 use crate::auth::htpasswd::hash::{Hash, HashError, NewHash};
 use crate::auth::password::Password;
 use crate::auth::user_name::UserName;

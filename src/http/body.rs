@@ -5,11 +5,11 @@ use std::io;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::error::Problem;
+use super::error::{Problem, timed_out};
 use crate::oci::ErrorCode;
 use crate::storage::ByteStream;
 
@@ -30,6 +30,11 @@ pub(super) async fn whole(headers: &HeaderMap, body: Body, limit: usize) -> Resu
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(limit)),
+        Err(error) if timed_out(&*error) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::SizeInvalid,
+            "the content stopped coming",
+        )),
         Err(error) => Err(Problem::bad_request(
             ErrorCode::SizeInvalid,
             format!("the content broke off: {error}"),

@@ -193,7 +193,7 @@ impl From<Error> for Problem {
                 ErrorCode::Unsupported,
                 "deleting is switched off: set storage.delete.enabled (REGISTRY_STORAGE_DELETE_ENABLED=true)",
             )
-            .with(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            .with(ALLOW, HeaderValue::from_static("GET, HEAD, PUT")),
             Error::ReadOnly => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 ErrorCode::Unsupported,
@@ -211,8 +211,8 @@ impl From<Error> for Problem {
 }
 
 /// Whether the server gave up waiting for the client's bytes.
-fn timed_out(error: &io::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+pub(super) fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
     while let Some(error) = cause {
         let io = error.downcast_ref::<io::Error>();
         if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {

@@ -86,7 +86,7 @@ impl Store for FakeStore {
         Err(StorageError::UnknownStage)
     }
 
-    async fn publish(&self, _: &Stage, _: &Key) -> Result<(), StorageError> {
+    async fn publish(&self, _: &Stage, _: u64, _: &Key) -> Result<(), StorageError> {
         Err(StorageError::UnknownStage)
     }
 

@@ -115,8 +115,9 @@ impl<S: Store + ?Sized> Store for Metered<S> {
         self.timed("reread", self.store.reread(stage, from)).await
     }
 
-    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
-        self.timed("publish", self.store.publish(stage, key)).await
+    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError> {
+        self.timed("publish", self.store.publish(stage, size, key))
+            .await
     }
 
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
@@ -170,7 +171,7 @@ mod tests {
         store.annotate(&stage, Bytes::new()).await.unwrap();
         // Failures are timed too.
         assert!(store.reread(&stage, 0).await.is_err());
-        assert!(store.publish(&stage, &key).await.is_err());
+        assert!(store.publish(&stage, 0, &key).await.is_err());
         store.discard(&stage).await.unwrap();
         store.probe().await.unwrap();
         assert!(store.space().await.unwrap().is_none());

@@ -90,6 +90,7 @@ impl Manifest {
     /// The media type of a stored manifest, without reading the rest.
     pub fn stored_type(bytes: &[u8]) -> Result<ManifestType, InvalidManifest> {
         let document = Object::parse(bytes).map_err(InvalidManifest)?;
+        check_schema(&document).map_err(InvalidManifest)?;
         inner_type(&document).map_err(InvalidManifest)
     }
 

@@ -52,6 +52,7 @@ impl Repository {
     /// by its SHA-256 digest.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), Error> {
         self.check_deletable()?;
+        let _alone = self.locks().alone(&self.name).await;
         self.blob_size(digest).await?;
         Ok(self
             .store()

@@ -9,13 +9,16 @@ use std::pin::Pin;
 
 use super::{Error, Page, Registry};
 use crate::oci::RepositoryName;
-use crate::storage::{Prefix, layout};
+use crate::storage::layout;
 
 /// Names that one look into a directory fetches.
 const AT_ONCE: usize = 1000;
 
 /// What lies deeper is not looked for: a name has at most 128 components.
 const MAX_DEPTH: usize = 128;
+
+/// No name is longer, in bytes.
+const MAX_NAME: usize = 255;
 
 type Visit<'a> = &'a mut (dyn FnMut(RepositoryName) -> bool + Send);
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send + 'a>>;
@@ -75,7 +78,7 @@ impl Registry {
                 None => after,
             };
             let (child_after, _) = inner.split_once('/').unwrap_or((inner, ""));
-            let mut held = self.held_back(parent, &prefix, child_after).await?;
+            let mut held = self.held_back(parent, child_after).await?;
             let mut from = before(child_after);
             loop {
                 let children = self
@@ -148,26 +151,15 @@ impl Registry {
     async fn held_back(
         &self,
         parent: Option<&RepositoryName>,
-        prefix: &Prefix,
         child_after: &str,
     ) -> Result<Vec<RepositoryName>, Error> {
         let mut held = Vec::new();
-        for (at, _) in child_after.match_indices(['-', '.']) {
-            let Some(name) = child_after
-                .get(..at)
-                .filter(|name| RepositoryName::is_component(name))
-            else {
-                continue;
-            };
-            let found = self
-                .store()
-                .children(prefix, before(name).as_deref(), 1)
-                .await?;
-            if found
-                .first()
-                .is_some_and(|child| child.is_prefix && child.name == name)
+        let ends = child_after.match_indices(['-', '.']).map(|(at, _)| at);
+        for at in ends.take_while(|at| *at <= MAX_NAME) {
+            if let Some(name) = child_after.get(..at).and_then(|text| joined(parent, text))
+                && self.store().exists(&layout::below(&name)).await?
             {
-                held.extend(joined(parent, name));
+                held.push(name);
             }
         }
         Ok(held)
@@ -179,8 +171,10 @@ impl Registry {
 fn before(name: &str) -> Option<String> {
     let mut text = name.to_owned();
     let last = text.pop()?;
-    // Names are ASCII; what is not sorts behind every name anyway.
-    let smaller = char::from_u32(u32::from(last).checked_sub(1)?)?;
+    // Surrogates are no characters, and nothing is smaller than the first.
+    let Some(smaller) = (0..u32::from(last)).rev().find_map(char::from_u32) else {
+        return Some(text);
+    };
     text.push(smaller);
     text.push('\u{10FFFF}');
     Some(text)

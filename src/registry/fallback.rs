@@ -3,45 +3,31 @@
 //! tag `<algorithm>-<hex>`. Volumes of registry:2 hold such tags; their valid
 //! entries are listed too ("Enabling the Referrers API").
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Error, Repository};
-use crate::oci::{Descriptor, Digest, Manifest, Tag};
-use crate::storage::layout;
+use crate::oci::{Digest, Manifest, Tag};
 
 impl Repository {
-    /// What the fallback tag of `subject` lists, as far as it is true: manifests
-    /// of this repository whose subject it is, and that have no record yet.
+    /// What the fallback tag of `subject` claims to be its referrers.
     pub(super) async fn fallback_referrers(
         &self,
         subject: &Digest,
-    ) -> Result<BTreeMap<Digest, Descriptor>, Error> {
-        let mut referrers = BTreeMap::new();
+    ) -> Result<BTreeSet<Digest>, Error> {
         let Some(tag) = fallback_tag(subject) else {
-            return Ok(referrers);
+            return Ok(BTreeSet::new());
         };
         let Some(index) = self.tagged(&tag).await? else {
-            return Ok(referrers);
+            return Ok(BTreeSet::new());
         };
-        let Some(content) = self.manifest_content(&index).await? else {
-            return Ok(referrers);
-        };
-        let Ok(index) = Manifest::stored(&content) else {
-            return Ok(referrers);
-        };
-        if !index.media_type.is_index() {
-            return Ok(referrers);
-        }
-        for child in index.parts {
-            let recorded = layout::referrer(&self.name, subject, &child.digest);
-            if self.store().head(&recorded).await?.is_some() {
-                continue;
-            }
-            if let Some(descriptor) = self.described(&child.digest, subject).await? {
-                referrers.insert(child.digest, descriptor);
-            }
-        }
-        Ok(referrers)
+        let content = self.manifest_content(&index).await?;
+        let index = content.and_then(|content| Manifest::stored(&content).ok());
+        Ok(index
+            .filter(|index| index.media_type.is_index())
+            .into_iter()
+            .flat_map(|index| index.parts)
+            .map(|part| part.digest)
+            .collect())
     }
 }
 

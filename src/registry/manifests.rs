@@ -78,14 +78,14 @@ impl Repository {
                 (actual, tags)
             }
         };
-        self.check_parts(&manifest).await?;
-
         let put = PutManifest {
             digest: digest.clone(),
             subject: manifest.subject.clone(),
         };
         let repository = self.clone();
         uncancelled(async move {
+            let _shared = repository.locks().share(&repository.name).await;
+            repository.check_parts(&manifest).await?;
             repository
                 .commit_manifest(&manifest, content, &digest, &canonical, &tags)
                 .await
@@ -120,15 +120,16 @@ impl Repository {
     /// subject's referrers. Its bytes stay until they are collected.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
         self.check_deletable()?;
-        let revision = layout::revision_link(&self.name, digest);
-        if self.registry.link(&revision).await?.is_none() {
-            return Err(Error::ManifestUnknown(Reference::Digest(digest.clone())));
-        }
         let repository = self.clone();
         let digest = digest.clone();
         uncancelled(async move {
+            let _alone = repository.locks().alone(&repository.name).await;
+            if repository.held_manifest(&digest).await?.is_none() {
+                return Err(Error::ManifestUnknown(Reference::Digest(digest)));
+            }
             let subject = repository.subject_of(&digest).await?;
             repository.untag(&digest).await?;
+            let revision = layout::revision_link(&repository.name, &digest);
             repository.store().delete(&revision).await?;
             if let Some(subject) = subject {
                 repository.forget_referrer(&subject, &digest).await?;

@@ -13,6 +13,7 @@ mod error;
 mod fallback;
 mod hasher;
 mod links;
+mod locks;
 mod manifests;
 mod parts;
 mod purge;
@@ -35,6 +36,7 @@ pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
 use crate::storage::Store;
+use locks::Locks;
 use sessions::Sessions;
 
 /// A registry over a store. Cheap to clone.
@@ -47,6 +49,7 @@ struct Inner {
     store: Arc<dyn Store>,
     settings: Settings,
     sessions: Sessions,
+    locks: Locks,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -73,6 +76,7 @@ impl Registry {
                 store,
                 settings,
                 sessions: Sessions::default(),
+                locks: Locks::default(),
             }),
         }
     }
@@ -80,13 +84,17 @@ impl Registry {
     /// The same registry, told to behave otherwise. Uploads go on.
     pub fn with_settings(&self, settings: Settings) -> Self {
         let Inner {
-            store, sessions, ..
+            store,
+            sessions,
+            locks,
+            ..
         } = &*self.inner;
         Self {
             inner: Arc::new(Inner {
                 store: Arc::clone(store),
                 settings,
                 sessions: sessions.clone(),
+                locks: locks.clone(),
             }),
         }
     }
@@ -121,6 +129,10 @@ impl Repository {
 
     fn settings(&self) -> &Settings {
         self.registry.settings()
+    }
+
+    fn locks(&self) -> &Locks {
+        &self.registry.inner.locks
     }
 
     fn check_writable(&self) -> Result<(), Error> {

@@ -32,7 +32,13 @@ impl Repository {
             .parts
             .iter()
             .filter(|part| self.must_exist(part))
-            .filter(|part| seen.insert((&part.digest, matches!(part.kind, PartKind::Child(_)))))
+            .filter(|part| {
+                seen.insert((
+                    &part.digest,
+                    part.size,
+                    matches!(part.kind, PartKind::Child(_)),
+                ))
+            })
             .cloned()
             .collect();
         let mut results = stream::iter(wanted)

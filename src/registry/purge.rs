@@ -23,8 +23,8 @@ pub struct Purged {
 
 impl Registry {
     /// Removes uploads that were started more than `age` ago; with `dry_run`
-    /// only counts them. An upload whose start cannot be read is kept, as
-    /// registry:2 does.
+    /// only counts them. An upload whose start cannot be read is as old as the
+    /// record of it.
     pub async fn purge_uploads(&self, age: Duration, dry_run: bool) -> Result<Purged, Error> {
         let mut repositories = Vec::new();
         self.each_directory(&mut |name| {
@@ -34,8 +34,12 @@ impl Registry {
         .await?;
         let mut purged = Purged::default();
         for name in repositories {
-            self.purge_repository(&name, age, dry_run, &mut purged)
-                .await?;
+            let purging = self
+                .purge_repository(&name, age, dry_run, &mut purged)
+                .await;
+            if let Err(error) = purging {
+                tracing::warn!(repository = %name, %error, "its abandoned uploads are looked at again later");
+            }
         }
         Ok(purged)
     }
@@ -81,7 +85,10 @@ impl Registry {
             .and_then(|text| std::str::from_utf8(text).ok())
             .and_then(|text| text.trim().parse::<Timestamp>().ok());
         let Some(started) = started else {
-            return Ok(false);
+            // A power cut emptied it, since it is not synced.
+            let meta = self.store().head(&stage.started_at()).await?;
+            let elapsed = meta.and_then(|meta| meta.modified.elapsed().ok());
+            return Ok(elapsed.is_some_and(|elapsed| elapsed >= age));
         };
         let elapsed = Timestamp::now().duration_since(started);
         Ok(Duration::try_from(elapsed).is_ok_and(|elapsed| elapsed >= age))

@@ -7,8 +7,6 @@
 //! seen. Merged with them are the indexes that clients keep under a tag where
 //! a registry has no referrers ([`super::fallback`]).
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::{Error, Repository};
@@ -45,32 +43,26 @@ impl Repository {
         limit: Option<usize>,
     ) -> Result<Referrers, Error> {
         let limit = limit.unwrap_or(PAGE).clamp(1, PAGE);
-        let mut fallback = self.fallback_referrers(subject).await?;
-        if let Some(after) = after {
-            fallback = fallback.split_off(after);
-            fallback.remove(after);
-        }
-        let (candidates, more) = self.candidates(subject, after, &fallback).await?;
-
+        let (candidates, more) = self.candidates(subject, after).await?;
         let mut descriptors = Vec::new();
         let mut bytes = 0;
         let mut last = None;
         for digest in candidates {
-            if descriptors.len() == limit || bytes > PAGE_BYTES {
-                return Ok(Referrers {
-                    descriptors,
-                    next: last,
-                });
-            }
             let descriptor = match self.recorded_referrer(subject, &digest).await? {
                 Some(descriptor) => Some(descriptor),
-                None => fallback.remove(&digest),
+                None => self.described(&digest, subject).await?,
             };
             if let Some(descriptor) = descriptor
                 && artifact_type
                     .is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted))
             {
-                bytes += approximate_size(&descriptor);
+                bytes += serde_json::to_vec(&descriptor).map_or(0, |json| json.len());
+                if descriptors.len() == limit || bytes > PAGE_BYTES && !descriptors.is_empty() {
+                    return Ok(Referrers {
+                        descriptors,
+                        next: last,
+                    });
+                }
                 descriptors.push(descriptor);
             }
             last = Some(digest);
@@ -81,15 +73,18 @@ impl Repository {
         })
     }
 
-    /// Digests that may be referrers, in order and without doubles, and whether
-    /// more follow.
+    /// Digests after `after` that may be referrers, in order and without
+    /// doubles, and whether more follow.
     async fn candidates(
         &self,
         subject: &Digest,
         after: Option<&Digest>,
-        fallback: &BTreeMap<Digest, Descriptor>,
     ) -> Result<(Vec<Digest>, bool), Error> {
-        let mut digests: Vec<Digest> = fallback.keys().cloned().collect();
+        let mut digests = self.fallback_referrers(subject).await?;
+        if let Some(after) = after {
+            digests = digests.split_off(after);
+            digests.remove(after);
+        }
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let begin = match after {
                 Some(after) if after.algorithm() > algorithm => continue,
@@ -97,15 +92,12 @@ impl Repository {
                 _ => None,
             };
             let prefix = layout::referrers_by(&self.name, subject, algorithm);
-            for child in self.store().children(&prefix, begin, EXAMINED).await? {
+            for child in self.store().children(&prefix, begin, EXAMINED + 1).await? {
                 digests.extend(format!("{algorithm}:{}", child.name).parse::<Digest>().ok());
             }
         }
-        digests.sort_unstable();
-        digests.dedup();
         let more = digests.len() > EXAMINED;
-        digests.truncate(EXAMINED);
-        Ok((digests, more))
+        Ok((digests.into_iter().take(EXAMINED).collect(), more))
     }
 
     /// The record of a referrer that this repository still holds.
@@ -182,11 +174,4 @@ fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
         artifact_type: manifest.artifact_type.clone(),
         annotations: manifest.annotations.clone(),
     }
-}
-
-fn approximate_size(descriptor: &Descriptor) -> usize {
-    let annotations = descriptor.annotations.iter().flatten();
-    300 + annotations
-        .map(|(key, value)| key.len() + value.len() + 8)
-        .sum::<usize>()
 }

@@ -1,6 +1,6 @@
 //! Tags: the movable names of manifests.
 
-use super::{Error, Page, Repository};
+use super::{Error, Page, Repository, uncancelled};
 use crate::oci::{Digest, Reference, Tag};
 use crate::storage::layout;
 
@@ -39,13 +39,22 @@ impl Repository {
         Ok(Page { items, next })
     }
 
-    /// Removes a tag; the manifest and its other tags stay.
+    /// Removes a tag; the manifest and its other tags stay. Clears away, too,
+    /// what a crash left half made or half removed.
     pub async fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
         self.check_deletable()?;
-        if self.tagged(tag).await?.is_none() {
-            return Err(Error::ManifestUnknown(Reference::Tag(tag.clone())));
-        }
-        self.remove_tag(tag).await
+        let (repository, tag) = (self.clone(), tag.clone());
+        uncancelled(async move {
+            let _alone = repository.locks().alone(&repository.name).await;
+            let named = repository.tagged(&tag).await?.is_some();
+            repository.remove_tag(&tag).await?;
+            if named {
+                Ok(())
+            } else {
+                Err(Error::ManifestUnknown(Reference::Tag(tag)))
+            }
+        })
+        .await
     }
 
     /// The digest that a tag names.

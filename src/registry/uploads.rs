@@ -17,7 +17,7 @@ use super::hasher::Hasher;
 use super::sessions::Claim;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, UploadId};
-use crate::storage::{ByteStream, Stage, Staged, layout};
+use crate::storage::{ByteStream, Stage, Staged, StorageError, layout};
 
 /// From this size on SHA-512 is taken while receiving, even if nobody asked:
 /// reading this much again at the end takes under ten seconds, and clients
@@ -71,8 +71,9 @@ impl Repository {
         // next request has measured the upload: so it runs to its end.
         uncancelled(async move {
             let received = upload.receive(range, content).await;
-            upload.save().await?;
+            let saved = upload.save().await;
             received?;
+            saved?;
             Ok(upload.hasher.size())
         })
         .await
@@ -96,7 +97,8 @@ impl Repository {
         let digest = digest.clone();
         uncancelled(async move {
             if let Err(error) = upload.receive(range, content).await {
-                upload.save().await?;
+                // Without the note the bytes are just read again.
+                let _ = upload.save().await;
                 return Err(error);
             }
             upload.commit(&digest).await
@@ -107,12 +109,17 @@ impl Repository {
     /// Stores a blob that comes in one request (distribution-spec, "Single
     /// POST"): all of it or nothing.
     pub async fn put_blob(&self, digest: &Digest, content: ByteStream) -> Result<(), Error> {
-        let id = self.start_upload(Some(digest.algorithm())).await?;
-        let result = self.finish(&id, digest, None, content).await;
-        if result.is_err() {
-            self.cancel(&id).await?;
-        }
-        result
+        let (repository, digest) = (self.clone(), digest.clone());
+        uncancelled(async move {
+            let id = repository.start_upload(Some(digest.algorithm())).await?;
+            let result = repository.finish(&id, &digest, None, content).await;
+            if result.is_err() {
+                // What remains is purged like any abandoned upload.
+                let _ = repository.cancel(&id).await;
+            }
+            result
+        })
+        .await
     }
 
     /// Cancels an upload.
@@ -216,17 +223,26 @@ impl Upload {
                 tap.also(sha512);
             }
         }
+        let exceeded = tap.exceeded();
         self.hasher = tap.into_hasher();
+        match outcome {
+            // The store may have taken fewer bytes than were hashed: from
+            // nothing on, they are read again.
+            Err(error) if !matches!(error, StorageError::Interrupted { .. }) => {
+                self.hasher = Hasher::default();
+                return Err(error.into());
+            }
+            Err(error) if !exceeded => return Err(error.into()),
+            _ => {}
+        }
         let received = self.hasher.size() - begin;
-        if let Some(range) = range
-            && received != range.length
-        {
-            return Err(Error::SizeMismatch {
+        match range {
+            Some(range) if exceeded || received != range.length => Err(Error::SizeMismatch {
                 expected: range.length,
                 actual: received,
-            });
+            }),
+            _ => Ok(()),
         }
-        outcome.map(drop).map_err(Error::from)
     }
 
     /// Keeps the state of the hash for the next request.
@@ -260,7 +276,11 @@ impl Upload {
         // Replaces what may be there already: these bytes were just verified,
         // those may be torn.
         store
-            .publish(&self.stage, &layout::blob_data(&canonical))
+            .publish(
+                &self.stage,
+                self.hasher.size(),
+                &layout::blob_data(&canonical),
+            )
             .await?;
         self.repository.link_blob(digest, &canonical).await?;
         Ok(store.discard(&self.stage).await?)
@@ -277,7 +297,7 @@ impl Upload {
 }
 
 fn unreadable(error: io::Error) -> Error {
-    Error::Storage(crate::storage::StorageError::Unavailable(error))
+    Error::Storage(StorageError::Unavailable(error))
 }
 
 /// Content on its way into the store, hashed as it passes. Clones share it, so
@@ -293,6 +313,7 @@ struct Source {
     /// The upload's size at which to pause.
     pause: Option<u64>,
     ended: bool,
+    exceeded: bool,
 }
 
 impl Tap {
@@ -303,6 +324,7 @@ impl Tap {
             limit,
             pause: None,
             ended: false,
+            exceeded: false,
         })))
     }
 
@@ -325,6 +347,11 @@ impl Tap {
     fn pause_before_sha512_is_needed(&self) {
         let mut source = self.lock();
         source.pause = (!source.hasher.takes(Algorithm::Sha512)).then_some(REREAD_LIMIT);
+    }
+
+    /// Whether more bytes came than the client said.
+    fn exceeded(&self) -> bool {
+        self.lock().exceeded
     }
 
     fn into_hasher(self) -> Hasher {
@@ -351,6 +378,7 @@ impl Stream for Tap {
                 let size = source.hasher.size() + bytes.len() as u64;
                 if source.limit.is_some_and(|limit| size > limit) {
                     source.ended = true;
+                    source.exceeded = true;
                     return Poll::Ready(Some(Err(io::Error::other("more bytes than announced"))));
                 }
                 source.hasher.update(bytes);

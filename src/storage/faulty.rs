@@ -248,9 +248,9 @@ impl Store for Faulty {
         let act = self.inner.reread(stage, from);
         self.call(Verb::Reread, stage.as_str(), act).await
     }
-    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
+    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError> {
         // By its key: what is published matters more than from where.
-        let act = self.inner.publish(stage, key);
+        let act = self.inner.publish(stage, size, key);
         self.call(Verb::Publish, key.as_str(), act).await
     }
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {

@@ -97,16 +97,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a small note beside an upload (the state of its hash), replacing
     /// the one before. Not durable, and possibly out of step after a crash: it
-    /// must say which size it stands for.
+    /// must say which size it stands for. It comes back only while what was
+    /// appended before it is sure to be unchanged: never after a power cut.
     async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError>;
 
     /// The bytes of an upload from an offset on.
     async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError>;
 
-    /// Makes the whole upload visible under a key at once, replacing what was
-    /// there; durable on return. The session is gone afterwards except for what
+    /// Makes the whole upload, which must have `size` bytes, visible under a key
+    /// at once, replacing what was there; durable on return. The session is gone afterwards except for what
     /// [`Store::discard`] clears away. Copies nothing through this process.
-    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError>;
+    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError>;
 
     /// Forgets an upload and frees its space; absent is success.
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError>;

@@ -1,24 +1,13 @@
 //! A users file for those who have none: one user with a random password.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::edit::{self, EditError};
+use super::edit;
+use super::edit_error::EditError;
 use super::hash::{Hash, NewHash};
+use super::notice::Created;
 use crate::auth::password::Password;
 use crate::auth::user_name::UserName;
-
-/// A users file that was made. The password is nowhere else: the caller shows
-/// it once.
-#[derive(Debug, Clone)]
-pub struct Created {
-    /// The new file.
-    pub path: PathBuf,
-    /// Its one user.
-    pub user: UserName,
-    /// The user's password.
-    pub password: Password,
-}
 
 /// Makes a users file (mode 0600, its parents 0700) with one user and a random
 /// password of 43 characters, durable on return. `None` if there is a file
@@ -40,17 +29,6 @@ pub fn create_with_random_password(
         password,
     };
     Ok(edit::create(path, &created.user, &hash)?.then_some(created))
-}
-
-impl fmt::Display for Created {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} did not exist: made it with the user {} and a random password, which is shown only now",
-            self.path.display(),
-            self.user
-        )
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod create;
 pub mod edit;
+pub mod edit_error;
 mod follow;
 pub mod hash;
 mod lines;
@@ -17,8 +18,8 @@ mod verify;
 use std::path::PathBuf;
 use std::time::Instant;
 
-pub use create::{Created, create_with_random_password};
-pub use notice::{Notice, Problem};
+pub use create::create_with_random_password;
+pub use notice::{Created, Notice, Problem};
 
 use super::basic::Credentials;
 use super::{AuthError, Unidentified};

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::create::Created;
 use super::hash::Refused;
+use crate::auth::password::Password;
 use crate::auth::user_name::{InvalidUserName, UserName};
 
 /// Something about a users file that its owner should know. Shows neither a
@@ -36,6 +36,18 @@ pub enum Notice {
     },
 }
 
+/// A users file that was made. The password is nowhere else: the caller shows
+/// it once.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The new file.
+    pub path: PathBuf,
+    /// Its one user.
+    pub user: UserName,
+    /// The user's password.
+    pub password: Password,
+}
+
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -49,6 +61,17 @@ pub enum Problem {
     NotText,
     /// No user name before the colon.
     Name(InvalidUserName),
+}
+
+impl fmt::Display for Created {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} did not exist: made it with the user {} and a random password, which is shown only now",
+            self.path.display(),
+            self.user
+        )
+    }
 }
 
 impl fmt::Display for Notice {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
-use super::edit::EditError;
+use super::edit_error::EditError;
 use super::source;
 
 /// Lets `decide` see the content, `None` if there is no file, and puts what it

@@ -101,7 +101,7 @@ pub(crate) async fn a_large_upload_is_kept_byte_for_byte(one: &dyn Store, other:
     let key = layout::blob_data(&digest(&whole));
     let stage = uploaded(one, &whole).await;
     assert!(collect(other.reread(&stage, 0).await.unwrap()).await == whole);
-    one.publish(&stage, &key).await.unwrap();
+    one.publish(&stage, 20_000_019, &key).await.unwrap();
     assert!(content(other, &key).await == whole);
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn a_dropped_append_leaves_a_usable_upload(one: &dyn Store, oth
     let rest = parts(&whole[from..], 64 * 1024);
     assert_eq!(other.append(&stage, size, rest).await.unwrap(), 3_000_000);
     let key = layout::blob_data(&digest(&whole));
-    other.publish(&stage, &key).await.unwrap();
+    other.publish(&stage, 3_000_000, &key).await.unwrap();
     assert!(content(one, &key).await == whole);
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn an_upload_without_a_session_is_refused(one: &dyn Store, _: &
         one.append(&stage, 0, parts(b"x", 1)).await.err(),
         one.annotate(&stage, Bytes::new()).await.err(),
         one.reread(&stage, 0).await.err(),
-        one.publish(&stage, &key).await.err(),
+        one.publish(&stage, 0, &key).await.err(),
     ];
     for refused in refusals {
         assert!(
@@ -169,10 +169,22 @@ pub(crate) async fn publish_makes_all_visible_and_ends_the_session(
         .await
         .unwrap();
     assert!(other.head(&key).await.unwrap().is_none());
-    other.publish(&stage, &key).await.unwrap();
+    // Somebody appended after the caller hashed.
+    let longer = other.publish(&stage, 4, &key).await.unwrap_err();
+    assert!(
+        matches!(
+            longer,
+            StorageError::WrongOffset {
+                expected: 4,
+                actual: 5
+            }
+        ),
+        "{longer}"
+    );
+    other.publish(&stage, 5, &key).await.unwrap();
     assert_eq!(content(one, &key).await, b"bytes");
     assert!(one.staged(&stage).await.unwrap().is_none());
-    let again = one.publish(&stage, &key).await.unwrap_err();
+    let again = one.publish(&stage, 5, &key).await.unwrap_err();
     assert!(matches!(again, StorageError::UnknownStage), "{again}");
     one.discard(&stage).await.unwrap();
     assert_eq!(content(one, &key).await, b"bytes");
@@ -185,7 +197,10 @@ pub(crate) async fn publish_replaces_what_is_there(one: &dyn Store, other: &dyn 
         uploaded(one, b"bytes").await,
         uploaded(other, b"bytes").await,
     );
-    let outcomes = tokio::join!(one.publish(&first, &key), other.publish(&second, &key));
+    let outcomes = tokio::join!(
+        one.publish(&first, 5, &key),
+        other.publish(&second, 5, &key)
+    );
     outcomes.0.unwrap();
     outcomes.1.unwrap();
     assert_eq!(content(one, &key).await, b"bytes");
@@ -198,7 +213,7 @@ pub(crate) async fn an_empty_upload_is_published(one: &dyn Store, other: &dyn St
             .await
             .is_empty()
     );
-    one.publish(&stage, &key).await.unwrap();
+    one.publish(&stage, 0, &key).await.unwrap();
     assert_eq!(other.head(&key).await.unwrap().unwrap().size, 0);
     assert_eq!(content(other, &key).await, b"");
 }

@@ -282,7 +282,7 @@ fn what_a_crash_left_goes_with_a_later_write() {
 fn publish_syncs_the_bytes_before_they_get_their_name() {
     let rig = Rig::new();
     let session = begun(&rig);
-    let published = session.publish(&rig.durable, &rig.path("ab/data"));
+    let published = session.publish(&rig.durable, 0, &rig.path("ab/data"));
     assert_eq!(published.unwrap(), Some(()));
     let synced = format!("sync {}", shown(&session.data));
     let order = [
@@ -301,9 +301,9 @@ fn bytes_that_failed_to_sync_are_never_published() {
     let session = begun(&rig);
     rig.fail(&format!("sync {}", shown(&session.data)), ErrorKind::Other);
     let target = rig.path("ab/data");
-    session.publish(&rig.durable, &target).unwrap_err();
+    session.publish(&rig.durable, 0, &target).unwrap_err();
     rig.durable.disk.failing.lock().unwrap().clear();
-    let again = session.publish(&rig.durable, &target).unwrap_err();
+    let again = session.publish(&rig.durable, 0, &target).unwrap_err();
     assert!(matches!(again, StorageError::UnknownStage), "{again}");
     assert!(!target.exists());
     assert!(session.staged().unwrap().is_none());

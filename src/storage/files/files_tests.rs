@@ -84,14 +84,14 @@ async fn an_upload_that_registry2_began_is_continued() {
 
     let content = || -> ByteStream { Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))])) };
     assert_eq!(files.append(&stage, 0, content()).await.unwrap(), 5);
-    files.publish(&stage, &blob()).await.unwrap();
+    files.publish(&stage, 5, &blob()).await.unwrap();
     assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "bytes");
     files.discard(&stage).await.unwrap();
     assert!(!files.path(stage.as_str()).exists());
 
     // The same for an upload of no bytes.
     write(&files, &below("startedat"), b"2026-08-18T11:55:22Z");
-    files.publish(&stage, &blob()).await.unwrap();
+    files.publish(&stage, 0, &blob()).await.unwrap();
     assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "");
 }
 
@@ -172,7 +172,7 @@ async fn two_uploads_at_once_to_one_session_exclude_each_other() {
         files.append(&stage, 0, content(2)),
     );
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
-    files.publish(&stage, &blob()).await.unwrap();
+    files.publish(&stage, 2_000_000, &blob()).await.unwrap();
     let kept = files.get(&blob()).await.unwrap().unwrap();
     assert_eq!(kept.len(), 2_000_000);
     assert!(kept.iter().all(|byte| *byte == kept[0]));
@@ -193,4 +193,25 @@ async fn the_probe_says_when_the_root_is_gone() {
     fs::write(dir.path().join("root"), b"").unwrap();
     let error = files.probe().await.unwrap_err();
     assert!(matches!(error, StorageError::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_note_of_another_boot_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = opened(dir.path());
+    let stage = layout::upload(&repository(), &UploadId::random());
+    files.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
+    files
+        .annotate(&stage, Bytes::from_static(b"note"))
+        .await
+        .unwrap();
+    assert_eq!(
+        files.staged(&stage).await.unwrap().unwrap().note.unwrap(),
+        "note"
+    );
+    let note = files.path(&format!("{}/wharf-note", stage.as_str()));
+    let mut bytes = std::fs::read(&note).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&note, bytes).unwrap();
+    assert_eq!(files.staged(&stage).await.unwrap().unwrap().note, None);
 }

@@ -204,10 +204,10 @@ impl Store for Files {
         })
     }
 
-    async fn publish(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
+    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError> {
         let (session, path) = (self.session(stage), self.path(key.as_str()));
         let durable = self.durable.clone();
-        let publish = move || session.publish(&durable, &path);
+        let publish = move || session.publish(&durable, size, &path);
         self.reader.workers.run_when_free(publish).await
     }
 

@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 
@@ -19,6 +20,7 @@ use super::disk::{Disk, remove_tree};
 use super::durable::{Durable, temporary};
 use super::fault::{during, is_absent, unread, unwritten};
 use super::read::{open_now, read_now};
+use crate::oci::UploadId;
 use crate::storage::{Stage, Staged, StorageError};
 
 /// The largest note that is read back, in bytes.
@@ -69,7 +71,9 @@ impl Session {
         let note = match open(&self.note)? {
             Some((file, meta)) if meta.size <= LARGEST_NOTE => {
                 let note = read_now(&file, meta.size);
-                Some(note.map_err(|error| unread(&self.note, &error))?)
+                let note = note.map_err(|error| unread(&self.note, &error))?;
+                note.strip_prefix(boot_id())
+                    .map(|rest| note.slice_ref(rest))
             }
             _ => None,
         };
@@ -96,9 +100,12 @@ impl Session {
         }
     }
 
-    /// Keeps a note. Whole or not at all for readers; not synced.
+    /// Keeps a note. Whole or not at all for readers; not synced, so it names
+    /// the boot that it is good for: a killed process leaves the bytes that it
+    /// stands for in the page cache, a power cut may leave holes in them.
     pub(super) fn annotate(&self, note: &[u8]) -> Result<(), StorageError> {
         let temporary = temporary(&self.note);
+        let note = [boot_id(), note].concat();
         let written = fs::write(&temporary, note).and_then(|()| fs::rename(&temporary, &self.note));
         written.map_err(|error| {
             let _ = fs::remove_file(&temporary);
@@ -110,13 +117,15 @@ impl Session {
         })
     }
 
-    /// Gives the bytes their durable name; `None` while somebody writes them.
+    /// Gives the bytes, which must be `size`, their durable name; `None` while
+    /// somebody writes them.
     pub(super) fn publish<D: Disk>(
         &self,
         durable: &Durable<D>,
+        size: u64,
         target: &Path,
     ) -> Result<Option<()>, StorageError> {
-        let Some(file) = self.open_locked()? else {
+        let Some(file) = self.open_at(size)? else {
             return Ok(None);
         };
         if let Err(error) = durable.sync(&file, &self.data) {
@@ -184,6 +193,16 @@ impl Session {
             }
         })
     }
+}
+
+/// Names the time between two starts of the machine. Without it no note is ever
+/// good, and uploads are read again.
+fn boot_id() -> &'static [u8] {
+    static BOOT: OnceLock<Vec<u8>> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        fs::read("/proc/sys/kernel/random/boot_id")
+            .unwrap_or_else(|_| UploadId::random().to_string().into_bytes())
+    })
 }
 
 /// Whether this is the only writer now. A file system without locks has nobody
