@@ -324,6 +324,8 @@ fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // Ours: hyper's would close idle connections, too.
         .header_read_timeout(None)
+        // As registry:2 writes them: scripts look for `Docker-Content-Digest`.
+        .title_case_headers(true)
         .max_buf_size(READ_BUFFER);
     builder
         .http2()
