@@ -21,6 +21,8 @@ mod referrers;
 mod sessions;
 mod settings;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use std::future::Future;
