@@ -52,15 +52,32 @@ fn pages_of_any_size_are_the_whole_catalog_in_byte_order() {
 #[test]
 fn last_begins_behind_it_whether_or_not_it_exists() {
     let (_server, repo) = catalogued("");
+    let many = "a-".repeat(10_000);
     for last in [
-        "a", "a-", "a-b/c", "a.a", "a/", "a/b", "a/b/c/d", "a/zzz", "a0", "aa", "Z", "b", "zz",
-        "../..", "%00",
+        "a",
+        "a-",
+        "a-b/c",
+        "a.a",
+        "a/",
+        "a/b",
+        "a/b/c/d",
+        "a/zzz",
+        "a0",
+        "aa",
+        "Z",
+        "b",
+        "zz",
+        "../..",
+        "%00",
+        "a-%00",
+        "a-%EE%80%80",
+        &many,
     ] {
         let answer = repo
             .at("GET", &format!("/v2/_catalog?last={last}"))
             .send()
             .expect(200);
-        let last = last.replace("%00", "\0");
+        let last = last.replace("%00", "\0").replace("%EE%80%80", "\u{E000}");
         let expected: Vec<String> = sorted().into_iter().filter(|name| *name > last).collect();
         assert_eq!(strings(&answer, "repositories"), expected, "{last}");
     }
