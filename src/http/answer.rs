@@ -14,7 +14,7 @@ pub(super) const DOCKER_CONTENT_DIGEST: HeaderName =
 /// The id of an upload session (registry:2).
 pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// registry:2 sends it with every answer, and clients look for it.
-pub(super) const DOCKER_API_VERSION: HeaderName =
+pub const DOCKER_API_VERSION: HeaderName =
     HeaderName::from_static("docker-distribution-api-version");
 /// The subject of a pushed manifest.
 pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 
+pub use answer::DOCKER_API_VERSION;
 pub use peer::Peer;
 pub use settings::Settings;
 

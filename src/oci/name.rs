@@ -38,11 +38,6 @@ impl RepositoryName {
         &self.0
     }
 
-    /// The components between slashes.
-    pub fn components(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/')
-    }
-
     /// Whether `text` may stand between two slashes of a name.
     pub fn is_component(text: &str) -> bool {
         let mut rest = text.as_bytes();
@@ -167,7 +162,7 @@ mod tests {
         #[test]
         fn arbitrary_text_never_panics(text in ".{0,40}") {
             if let Ok(name) = text.parse::<RepositoryName>() {
-                prop_assert!(name.components().all(|part| !part.is_empty() && !part.starts_with(['.', '_', '-'])));
+                prop_assert!(name.as_str().split('/').all(|part| !part.is_empty() && !part.starts_with(['.', '_', '-'])));
             }
         }
     }

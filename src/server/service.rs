@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::Service;
 
@@ -15,12 +15,8 @@ use super::Limits;
 use super::activity::Activity;
 use super::body::{Answer, Received};
 use super::framing::Framing;
-use crate::http::Peer;
+use crate::http::{DOCKER_API_VERSION, Peer};
 use crate::oci::ErrorCode;
-
-/// registry:2's mark of a registry, on every answer.
-pub(super) const API_VERSION: HeaderName =
-    HeaderName::from_static("docker-distribution-api-version");
 
 /// What all requests of one connection share.
 #[derive(Debug, Clone)]
@@ -94,7 +90,7 @@ fn refuse(status: StatusCode, message: &str) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 

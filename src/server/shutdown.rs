@@ -84,11 +84,6 @@ impl Shutdown {
         self.reloads.send_modify(|count| *count += 1);
     }
 
-    /// Asks to stop accepting and to finish what runs.
-    pub fn drain(&self) {
-        self.draining.cancel();
-    }
-
     /// Asks to stop at once.
     pub fn stop(&self) {
         self.stopped.cancel();
@@ -102,11 +97,6 @@ impl Shutdown {
     /// Waits until even running work must end.
     pub async fn stopped(&self) {
         self.stopped.cancelled().await;
-    }
-
-    /// Whether no new work may be accepted.
-    pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
     }
 
     /// Reports each reload that is asked for after this call.
@@ -174,11 +164,11 @@ mod tests {
     async fn the_first_interrupt_drains_and_the_second_stops() {
         let shutdown = Shutdown::new();
         let background = shutdown.background();
-        assert!(!shutdown.is_draining());
+        assert!(!shutdown.draining.is_cancelled());
 
         shutdown.interrupt();
         shutdown.draining().await;
-        assert!(shutdown.is_draining());
+        assert!(shutdown.draining.is_cancelled());
         assert!(!shutdown.stopped.is_cancelled());
         assert!(!background.is_cancelled(), "tasks outlive the drain");
 
@@ -196,7 +186,7 @@ mod tests {
             background.cancelled().await;
             tidy.store(true, Ordering::SeqCst);
         });
-        shutdown.drain();
+        shutdown.interrupt();
         assert_eq!(shutdown.finish(Duration::from_secs(5)).await, 0);
         assert!(tidied.load(Ordering::SeqCst));
     }

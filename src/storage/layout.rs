@@ -139,7 +139,7 @@ pub fn below(repository: &RepositoryName) -> Prefix {
 }
 
 /// The referrers of one subject: `<alg>` children, each with `<hex>` children.
-pub fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
+fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
     Prefix(format!(
         "{REPOSITORIES}/{repository}/_referrers/{}/{}",
         subject.algorithm(),
