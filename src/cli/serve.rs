@@ -1,6 +1,7 @@
 //! `wharf serve`: the registry, with a configuration or with secure defaults.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -159,7 +160,9 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         match prepared.origin {
             Origin::File(line) => tracing::info!("{line}"),
             Origin::Embedded(welcome) => {
-                print!("{}", welcome.banner(&app).await);
+                let banner = welcome.banner(&app).await;
+                // Whoever started us may not be reading.
+                let _ = io::stdout().write_all(banner.as_bytes());
                 let renewal =
                     certificates::keep(welcome.tls(), welcome.issued.names, shutdown.clone());
                 shutdown.spawn("certificate renewal", renewal);

@@ -218,3 +218,23 @@ fn an_absolute_target_is_served_and_its_host_goes_nowhere() {
     let answer = answer.expect(202);
     assert!(answer.must("location").starts_with("/v2/"), "{answer}");
 }
+
+/// Scripts look for them without regard to RFC 9110.
+#[test]
+fn header_names_are_written_as_registry_2_writes_them() {
+    let repo = Repo::fresh();
+    repo.push(EMPTY_JSON);
+    repo.tag("latest", "one");
+    let request = Request::new(repo.host(), "HEAD", &repo.path("manifests/latest"));
+    let answer = exchange(repo.host(), request.bytes(), PATIENCE);
+    let answer = String::from_utf8(answer).unwrap();
+    for name in [
+        "Content-Type",
+        "Content-Length",
+        "Docker-Content-Digest",
+        "Docker-Distribution-Api-Version",
+        "Etag",
+    ] {
+        assert!(answer.contains(&format!("\r\n{name}: ")), "{answer}");
+    }
+}
