@@ -19,6 +19,7 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
     && RUSTFLAGS="-C target-feature=+crt-static" \
        cargo build --release --locked --bin wharf --target "$target" \
     && cp "target/$target/release/wharf" /wharf
+COPY LICENSE ./
 COPY deploy deploy
 RUN deploy/image/rootfs /wharf /rootfs
 
@@ -29,6 +30,6 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # root. As somebody else, for a volume that is theirs: docker run --user 1000:1000 …
 VOLUME ["/var/lib/registry"]
 EXPOSE 5000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["registry", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["registry", "healthcheck", "/etc/docker/registry/config.yml"]
 ENTRYPOINT ["registry"]
 CMD ["serve", "/etc/docker/registry/config.yml"]

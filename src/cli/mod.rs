@@ -55,7 +55,18 @@ pub fn main() -> ExitCode {
     if called_as(&arguments, "htpasswd") {
         return htpasswd::run(Htpasswd::parse_from(arguments).args);
     }
-    // registry:2's image takes a configuration file alone, too.
+    // registry:2's image takes its own name as the command, `-v`, and a
+    // configuration file alone.
+    if called_as(&arguments, "registry")
+        && arguments.get(1).is_some_and(|first| first == "registry")
+    {
+        arguments.remove(1);
+    }
+    if let [_, only] = arguments.as_mut_slice()
+        && only == "-v"
+    {
+        *only = "--version".into();
+    }
     if let Some(first) = arguments.get(1)
         && Path::new(first)
             .extension()

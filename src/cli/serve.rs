@@ -127,7 +127,7 @@ fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, Str
     let again = config.clone();
     Ok(Prepared {
         config,
-        notes: Vec::new(),
+        notes: unused_variables(),
         reread: Box::new(move || Ok(again.clone())),
         origin: Origin::Embedded(Welcome {
             data,
@@ -135,6 +135,17 @@ fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, Str
             created,
         }),
     })
+}
+
+/// registry:2's variables change a configuration, and here is none.
+fn unused_variables() -> Vec<String> {
+    let names = environment().map(|(name, _)| name);
+    names
+        .filter(|name| name.starts_with("REGISTRY_"))
+        .map(|name| {
+            format!("{name} has no effect without a configuration: write `wharf serve CONFIG`")
+        })
+        .collect()
 }
 
 fn serve(prepared: Prepared) -> Result<(), String> {
@@ -221,7 +232,14 @@ impl Welcome {
             )),
         }
         lines.push(String::new());
-        lines.push(format!("  docker login localhost:{port} -u admin"));
+        let user = self
+            .created
+            .as_ref()
+            .map(|created| format!(" -u {}", created.user));
+        lines.push(format!(
+            "  docker login localhost:{port}{}",
+            user.unwrap_or_default()
+        ));
         lines.push(String::new());
         lines.join("\n") + "\n"
     }

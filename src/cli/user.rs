@@ -97,6 +97,7 @@ fn act(file: &Path, action: Action) -> Result<(), UserError> {
         Action::Add(new) => {
             edit::expect_absent(file, &new.name)?;
             edit::add(file, &new.name, &new.hash()?)?;
+            writeln!(io::stdout(), "added {} to {}", new.name, file.display())?;
         }
         Action::Passwd(new) => {
             edit::expect_present(file, &new.name)?;

@@ -178,8 +178,12 @@ impl Overlay<'_> {
     /// Sets the value below `node`, making what is missing on the way.
     fn set(&self, node: &mut Node, kind: &Kind, parts: &[&str], value: Node) -> Result<(), String> {
         let Some((first, rest)) = parts.split_first() else {
-            if value.is_empty() && !node.is_empty() {
-                self.unset(node, kind)?;
+            match (value.is_empty(), node.is_empty()) {
+                (true, true) => self
+                    .report
+                    .note(self.origin, "is empty, and has no effect".to_owned()),
+                (true, false) => self.unset(node, kind)?,
+                (false, _) => {}
             }
             *node = value;
             return Ok(());

@@ -13,8 +13,9 @@ const INTRODUCTION: &str = "\
 (`version: 0.1`). Without the argument it reads the file that
 `REGISTRY_CONFIGURATION_PATH` names; without that one, too, it starts with its
 embedded settings: TLS, one user, data in `./wharf-data`.
-`wharf config check CONFIG` tells everything that is wrong without starting,
-and exits with 0, or with 78 if the registry would not start.
+`wharf config check CONFIG` tells everything that is wrong in file and
+environment, and exits with 0, or with 78 if the registry would not start with
+them. It doesn't open the certificates, users and volume that they name.
 
 `config/registry.yml` is registry:2's default, `config/example.yml` shows every
 key that is honoured.
@@ -28,8 +29,8 @@ key that is honoured.
   its fate, and an empty value is the same as no key.
 
 An unknown key is a line at start with its place and the nearest known name, as
-registry:2 ignores such keys without a word. Below `storage` and `auth`
-it is an error, and so is every value that can't be what it says. A key that
+registry:2 ignores such keys without a word. Directly below `storage` and
+`auth` it is an error, and so is every value that can't be what it says. A key that
 stands twice is an error, too.
 
 Booleans are YAML 1.1's: `true`, `yes` and `on`, `false`, `no` and `off`.
@@ -50,7 +51,7 @@ the file:
 `REGISTRY_AUTH=htpasswd` and `REGISTRY_STORAGE=filesystem` alone select a type;
 they take the place of the whole section of the file. A variable without a
 value unsets its key, with a line at start; one that would unset a whole section
-is an error.
+of the file is an error.
 
 As in registry:2, `health.file`, `health.http` and `health.tcp` are
 `REGISTRY_HEALTH_FILECHECKERS`, `…_HTTPCHECKERS` and `…_TCPCHECKERS`,

@@ -52,14 +52,15 @@ async fn decide(state: &State, request: Request, facts: &mut Facts) -> Result<Re
         return Err(Problem::unhealthy());
     }
     let path = request.uri().path();
-    let path = path
-        .strip_prefix(state.settings.prefix.as_str())
-        .unwrap_or(path)
-        .to_owned();
-    // Load balancers and charts probe this.
-    if path == "/" || path.is_empty() {
+    // What lies outside the prefix is nothing that Operation::parse knows.
+    let inner = path
+        .strip_prefix(&state.settings.prefix)
+        .unwrap_or_default();
+    // Load balancers and charts probe this, whatever the prefix is.
+    if path == "/" || inner == "/" {
         return Ok(alive());
     }
+    let path = inner.to_owned();
     let identity = identify(state, request.headers()).await.map_err(|why| {
         Problem::unidentified(why, state.authenticator.challenge(), &login_host(&request))
     })?;

@@ -3,6 +3,7 @@
 
 use crate::content::{ABSENT, EMPTY_DIGEST, EMPTY_JSON, IMAGE};
 use crate::repo::Repo;
+use crate::support::Registry;
 use crate::wire::{Answer, PATIENCE, Request, exchange};
 
 /// Every endpoint below `/v2/<name>/`, with the methods it has.
@@ -237,4 +238,23 @@ fn header_names_are_written_as_registry_2_writes_them() {
     ] {
         assert!(answer.contains(&format!("\r\n{name}: ")), "{answer}");
     }
+}
+
+#[test]
+fn everything_lies_under_the_prefix_and_nothing_beside_it() {
+    let server = Registry::with().env("REGISTRY_HTTP_PREFIX", "/x/").start();
+    let ask = |path: &str| Request::new(server.host(), "GET", path).send();
+    ask("/x/v2/").expect(200);
+    ask("/x/").expect(200);
+    ask("/").expect(200);
+    for outside in ["/v2/", "/xv2/", "/y/x/v2/"] {
+        ask(outside).refused(404, "NAME_UNKNOWN");
+    }
+    let started = Request::new(server.host(), "POST", "/x/v2/app/blobs/uploads/").send();
+    assert!(
+        started
+            .expect(202)
+            .must("location")
+            .starts_with("/x/v2/app/blobs/uploads/")
+    );
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use http::Uri;
 
+use crate::server::{Listen, Settings};
+
 /// Whom to ask for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -31,7 +33,7 @@ pub(super) enum Place {
 pub(super) enum InvalidTarget {
     #[error("`{0}` is no URL that can be asked: write http://host:port/ or https://host:port/")]
     Url(String),
-    #[error("REGISTRY_HTTP_ADDR is `{0}`, not host:port: name the server with --url")]
+    #[error("the address is `{0}`, not host:port: name the server with --url")]
     Address(String),
 }
 
@@ -76,6 +78,23 @@ impl Target {
         Ok(Self {
             place,
             tls: plain("REGISTRY_HTTP_TLS_CERTIFICATE").is_some(),
+            path: "/".to_owned(),
+        })
+    }
+}
+
+impl Target {
+    /// `/` on this machine, where a server with these settings listens.
+    pub(super) fn from_settings(settings: &Settings) -> Result<Self, InvalidTarget> {
+        let place = match &settings.listen {
+            Listen::Unix(path) => Place::Unix(path.clone()),
+            Listen::Tcp(addr) => {
+                listening(addr).ok_or_else(|| InvalidTarget::Address(addr.clone()))?
+            }
+        };
+        Ok(Self {
+            place,
+            tls: settings.tls.is_some(),
             path: "/".to_owned(),
         })
     }
@@ -144,7 +163,7 @@ mod tests {
         assert_eq!(addr("registry:80"), "http://registry:80/");
         for bad in ["5000", ":0", ":http", "host:99999"] {
             let error = addr(bad);
-            assert!(error.starts_with("REGISTRY_HTTP_ADDR is `"), "{error}");
+            assert!(error.starts_with("the address is `"), "{error}");
         }
         assert_eq!(
             environment(&[

@@ -45,23 +45,55 @@ fn told(url: Option<&str>, environment: &[(&str, &str)]) -> Result<String, Strin
     };
     let port = regex_lite::Regex::new(r"(127\.0\.0\.1):\d+").unwrap();
     let without = |text: String| port.replace_all(&text, "$1:PORT").into_owned();
-    let told = check(url, find);
+    let args = HealthcheckArgs {
+        config: None,
+        url: url.map(str::to_owned),
+    };
+    let told = target(&args, find).map_err(Error::from).and_then(check);
     told.map(without)
         .map_err(|error| without(error.to_string()))
 }
 
 #[test]
-fn any_answer_below_500_is_healthy() {
+fn an_answer_and_a_request_for_a_login_are_healthy() {
     let (told, request) = ask_plain("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(told.unwrap(), "healthy: http://127.0.0.1:PORT/ answers 200");
     assert!(
         request.starts_with("GET / HTTP/1.1\r\nHost: 127.0.0.1:"),
         "{request}"
     );
-    // A login that is asked for, and TLS that this check did not know of.
-    for said in ["HTTP/1.1 401 x\r\n\r\n", "HTTP/1.1 400 x\r\n\r\n"] {
-        assert!(ask_plain(said).0.is_ok());
-    }
+    assert!(ask_plain("HTTP/1.1 401 x\r\n\r\n").0.is_ok());
+}
+
+#[test]
+fn what_is_not_found_is_not_healthy() {
+    let (told, _) = ask_plain("HTTP/1.1 404 x\r\n\r\n");
+    assert!(told.unwrap_err().contains("answers 404"));
+}
+
+#[test]
+fn the_configuration_says_where_the_server_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config.yml");
+    let (listener, port) = listen();
+    let text = format!("version: 0.1\nstorage: filesystem\nhttp: {{addr: ':{port}'}}\n");
+    std::fs::write(&config, text).unwrap();
+    let server = thread::spawn(move || {
+        answer(
+            listener.accept().unwrap().0,
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        )
+    });
+    let args = HealthcheckArgs {
+        config: Some(config),
+        url: None,
+    };
+    let told = check(target(&args, |_| None).unwrap()).unwrap();
+    assert_eq!(
+        told,
+        format!("healthy: http://127.0.0.1:{port}/ answers 200")
+    );
+    server.join().unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::super::DEFAULT_DRAIN;
@@ -119,10 +120,16 @@ fn external_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// What says where an answer ends, which no configuration knows.
+const FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
+
 fn headers(section: &Section<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = Vec::new();
     for name in section.names() {
         match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(header) if FRAMING.contains(&header) => {
+                section.problem_of(name, "is the server's own to say: leave it out");
+            }
             Ok(header) => headers.extend(
                 section
                     .list(name, header_value)

@@ -154,7 +154,7 @@ pub(super) const VALIDATION: Key = key(
                     "urls",
                     Section(&[
                         key("allow", List(&Text))
-                            .remark("Regular expressions: the URLs of foreign layers must match one. Without `allow` and `deny`, layers with URLs are refused."),
+                            .remark("Regular expressions: the URLs of foreign layers must match one. Without it all are accepted (registry:2 refuses all)."),
                         key("deny", List(&Text))
                             .remark("Regular expressions: URLs that match one are refused."),
                     ]),
