@@ -66,7 +66,12 @@ pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 impl App {
     /// Builds every part. Nothing is served before [`App::run`].
     pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
-        let files = Files::open(&config.storage).map_err(|cause| StartError::Storage {
+        let open = if config.registry.read_only {
+            Files::open_read_only
+        } else {
+            Files::open
+        };
+        let files = open(&config.storage).map_err(|cause| StartError::Storage {
             root: config.storage.root.clone(),
             cause,
         })?;

@@ -112,7 +112,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets an upload and frees its space; absent is success.
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError>;
 
-    /// Writes, reads and removes a small record: whether the store works.
+    /// Writes, reads and removes a small record: whether the store works. One
+    /// that was opened only for reading is only looked at.
     async fn probe(&self) -> Result<(), StorageError>;
 
     /// Free and total bytes of the volume, where that means something.

@@ -215,3 +215,21 @@ async fn a_note_of_another_boot_is_forgotten() {
     std::fs::write(&note, bytes).unwrap();
     assert_eq!(files.staged(&stage).await.unwrap().unwrap().note, None);
 }
+
+/// `/proc/self` can be written by nobody, not even by root.
+#[tokio::test]
+async fn a_volume_that_is_only_read_need_not_be_writable() {
+    let settings = Settings {
+        root: "/proc/self".into(),
+        max_threads: 25,
+    };
+    assert!(Files::open(&settings).is_err());
+    let files = Files::open_read_only(&settings).unwrap();
+    files.probe().await.unwrap();
+    assert!(files.get(&blob()).await.unwrap().is_none());
+    let missing = Settings {
+        root: "/proc/self/nothing".into(),
+        ..settings
+    };
+    assert!(Files::open_read_only(&missing).is_err());
+}

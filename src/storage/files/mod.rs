@@ -51,6 +51,7 @@ pub struct Settings {
 pub struct Files {
     durable: Arc<Durable>,
     reader: Reader,
+    writable: bool,
 }
 
 impl Files {
@@ -63,14 +64,28 @@ impl Files {
     /// read and deletes make room.
     pub fn open(settings: &Settings) -> Result<Self, StorageError> {
         let root = root::prepare(&settings.root)?;
-        Ok(Self {
+        Ok(Self::at(root, true, settings))
+    }
+
+    /// Opens a tree that will only be read: its volume may be mounted read-only.
+    ///
+    /// # Errors
+    /// The root isn't there or can't be read.
+    pub fn open_read_only(settings: &Settings) -> Result<Self, StorageError> {
+        let root = root::existing(&settings.root)?;
+        Ok(Self::at(root, false, settings))
+    }
+
+    fn at(root: PathBuf, writable: bool, settings: &Settings) -> Self {
+        Self {
+            writable,
             reader: Reader {
                 lookup: Lookup::new(&root),
                 workers: Workers::new(settings.max_threads),
                 blocks: Blocks::default(),
             },
             durable: Arc::new(Durable::new(Posix, root)),
-        })
+        }
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -217,6 +232,10 @@ impl Store for Files {
     }
 
     async fn probe(&self) -> Result<(), StorageError> {
+        if !self.writable {
+            let look = |durable: &Durable| root::existing(durable.root()).map(drop);
+            return self.run(look).await;
+        }
         let path = self.path(Key::probe(&UploadId::random()).as_str());
         self.run(move |durable| probe(durable, &path)).await
     }

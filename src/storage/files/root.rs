@@ -23,6 +23,15 @@ pub(super) fn prepare(root: &Path) -> Result<PathBuf, StorageError> {
     }
 }
 
+/// The directory as it is: for a registry that never writes, whose volume may
+/// be mounted read-only.
+pub(super) fn existing(root: &Path) -> Result<PathBuf, StorageError> {
+    let cannot = |error| StorageError::Unavailable(during("read", root, &error));
+    let root = std::path::absolute(root).map_err(cannot)?;
+    fs::read_dir(&root).map_err(cannot)?;
+    Ok(root)
+}
+
 fn make(root: &Path) -> io::Result<()> {
     let missing: Vec<_> = root.ancestors().take_while(|path| !path.exists()).collect();
     for dir in missing.iter().rev() {
