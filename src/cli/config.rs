@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::config::{self, Config};
+use super::CONFIGURATION;
+use crate::config::{self, Config, Found};
 
-/// The exit code of a configuration that the registry would not start with
-/// (sysexits.h, `EX_CONFIG`).
-const BAD_CONFIGURATION: u8 = 78;
+/// What registry:2 names its configuration file by.
+const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 
 /// `wharf config`
 #[derive(Debug, Args)]
@@ -32,17 +32,29 @@ enum Command {
 /// Runs the command: 0, or 78 if the registry would not start.
 pub fn run(args: ConfigArgs) -> ExitCode {
     let Command::Check { file } = args.command;
-    let variable = std::env::var("REGISTRY_CONFIGURATION_PATH").ok();
-    let Some(found) = config::find(file.as_deref(), variable.as_deref()) else {
+    let Some(found) = found(file.as_deref(), variable) else {
         eprintln!("no configuration to check; write `wharf config check FILE`");
-        return ExitCode::from(BAD_CONFIGURATION);
+        return ExitCode::from(CONFIGURATION);
     };
     match check(&found.path, environment(), &mut io::stdout().lock()) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(BAD_CONFIGURATION),
+        Ok(false) => ExitCode::from(CONFIGURATION),
         // Whoever reads has gone away.
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The configuration file that an argument names, or else its variable.
+pub(super) fn found(
+    argument: Option<&Path>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<Found> {
+    config::find(argument, variable(CONFIGURATION_PATH).as_deref())
+}
+
+/// A variable of this process, if it is set and Unicode.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The variables of this process whose names and values are Unicode, as names

@@ -8,18 +8,15 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::CONFIGURATION;
-use super::config::environment;
+use super::config::{environment, found, variable};
 use crate::app::{App, Reread, embedded_users};
 use crate::auth::htpasswd::hash::NewHash;
 use crate::auth::htpasswd::{Created, create_with_random_password};
-use crate::config::{self, Config, Found, Loaded};
+use crate::config::{Config, Found, Loaded};
 use crate::observe;
 use crate::server::certificates::{self, Issued};
 use crate::server::tls::{ClientAuth, Version};
 use crate::server::{Shutdown, tls};
-
-/// What registry:2 names its configuration file by.
-const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 
 /// Arguments of `wharf serve`.
 #[derive(Args)]
@@ -64,8 +61,7 @@ struct Welcome {
 
 /// Runs the command.
 pub fn run(args: ServeArgs) -> ExitCode {
-    let variable = std::env::var(CONFIGURATION_PATH).ok();
-    let prepared = match config::find(args.config.as_deref(), variable.as_deref()) {
+    let prepared = match found(args.config.as_deref(), variable) {
         Some(found) => from_file(found),
         None => embedded(&args.data, args.addr, &args.name),
     };

@@ -1,7 +1,6 @@
 //! `_catalog`: Docker's list of repositories.
 
 use axum::response::Response;
-use http::header::LINK;
 use serde_json::json;
 
 use super::State;
@@ -28,11 +27,7 @@ pub(super) async fn list(
         .collect();
     let mut response = answer::json("application/json", &json!({ "repositories": names }))?;
     if let Some(last) = &page.next {
-        let link = state
-            .locations()
-            .next("_catalog", &[("last", last), ("n", &n.to_string())])?;
-        response.headers_mut().insert(LINK, link);
-        answer::warn_if_clamped(&mut response, limit, n);
+        state.continue_after(&mut response, "_catalog", last, n, limit)?;
     }
     Ok(response)
 }

@@ -24,10 +24,13 @@ mod settings;
 mod tags;
 mod uploads;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
+use ::http::header::LINK;
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::response::Response;
 
 pub use answer::DOCKER_API_VERSION;
 pub use peer::Peer;
@@ -36,6 +39,7 @@ pub use settings::Settings;
 use crate::access::Access;
 use crate::auth::Authenticator;
 use crate::registry::Registry;
+use error::Problem;
 use locations::Locations;
 
 /// What answering a request needs.
@@ -61,5 +65,22 @@ pub fn router(state: Arc<ArcSwap<State>>) -> Router {
 impl State {
     fn locations(&self) -> Locations<'_> {
         Locations::new(&self.settings)
+    }
+
+    /// Says where a list of `n` entries goes on, and why it ends before what
+    /// was `asked` for.
+    fn continue_after(
+        &self,
+        response: &mut Response,
+        path: impl Display,
+        last: &str,
+        n: usize,
+        asked: Option<usize>,
+    ) -> Result<(), Problem> {
+        let query = [("last", last), ("n", &n.to_string())];
+        let link = self.locations().next(path, &query)?;
+        response.headers_mut().insert(LINK, link);
+        answer::warn_if_clamped(response, asked, n);
+        Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! `tags/list` (distribution-spec, "Listing Tags").
 
 use axum::response::Response;
-use http::header::LINK;
 use serde_json::json;
 
 use super::State;
@@ -16,20 +15,16 @@ pub(super) async fn list(
     limit: Option<usize>,
 ) -> Result<Response, Problem> {
     let name = allowed.repository();
-    let page = state.registry.repository(name).tags(after, limit).await?;
+    let most = state.registry.settings().tags_page;
+    let n = limit.map(|limit| limit.min(most));
+    let page = state.registry.repository(name).tags(after, n).await?;
     let mut response = answer::json(
         "application/json",
         &json!({"name": name.as_str(), "tags": page.items}),
     )?;
     if let Some(last) = &page.next {
-        let most = state.registry.settings().tags_page;
-        let n = limit.map_or(most, |limit| limit.min(most));
-        let query = [("last", last.as_str()), ("n", &n.to_string())];
-        let link = state
-            .locations()
-            .next(format_args!("{name}/tags/list"), &query)?;
-        response.headers_mut().insert(LINK, link);
-        answer::warn_if_clamped(&mut response, limit, n);
+        let path = format_args!("{name}/tags/list");
+        state.continue_after(&mut response, path, last, n.unwrap_or(most), limit)?;
     }
     Ok(response)
 }

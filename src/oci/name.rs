@@ -3,10 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest repository name, in bytes. With a host in front, clients stay
-/// below 255; file systems allow 255 for one component.
-const MAX_LENGTH: usize = 255;
-
 /// A valid repository name such as `library/alpine`.
 ///
 /// Grammar (distribution-spec, "Pulling manifests"):
@@ -23,7 +19,10 @@ pub enum InvalidName {
     #[error("the repository name is empty")]
     Empty,
     /// The name is longer than 255 bytes.
-    #[error("the repository name is {0} bytes long; at most {MAX_LENGTH} are allowed")]
+    #[error(
+        "the repository name is {0} bytes long; at most {max} are allowed",
+        max = RepositoryName::MAX_LENGTH
+    )]
     TooLong(usize),
     /// A component does not follow the grammar.
     #[error(
@@ -33,6 +32,10 @@ pub enum InvalidName {
 }
 
 impl RepositoryName {
+    /// The longest name, in bytes. With a host in front, clients stay below it;
+    /// file systems allow as much for one component.
+    pub const MAX_LENGTH: usize = 255;
+
     /// The name as it is written in requests.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,7 +73,7 @@ impl FromStr for RepositoryName {
         if text.is_empty() {
             return Err(InvalidName::Empty);
         }
-        if text.len() > MAX_LENGTH {
+        if text.len() > Self::MAX_LENGTH {
             return Err(InvalidName::TooLong(text.len()));
         }
         if text.split('/').all(Self::is_component) {

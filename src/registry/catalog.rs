@@ -17,9 +17,6 @@ const AT_ONCE: usize = 1000;
 /// What lies deeper is not looked for: a name has at most 128 components.
 const MAX_DEPTH: usize = 128;
 
-/// No name is longer, in bytes.
-const MAX_NAME: usize = 255;
-
 type Visit<'a> = &'a mut (dyn FnMut(RepositoryName) -> bool + Send);
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send + 'a>>;
 
@@ -155,7 +152,7 @@ impl Registry {
     ) -> Result<Vec<RepositoryName>, Error> {
         let mut held = Vec::new();
         let ends = child_after.match_indices(['-', '.']).map(|(at, _)| at);
-        for at in ends.take_while(|at| *at <= MAX_NAME) {
+        for at in ends.take_while(|at| *at <= RepositoryName::MAX_LENGTH) {
             if let Some(name) = child_after.get(..at).and_then(|text| joined(parent, text))
                 && self.store().exists(&layout::below(&name)).await?
             {

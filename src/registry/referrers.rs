@@ -100,7 +100,7 @@ impl Repository {
         Ok((digests.into_iter().take(EXAMINED).collect(), more))
     }
 
-    /// The record of a referrer that this repository still holds.
+    /// The record of a referrer that this repository still holds, if it is whole.
     async fn recorded_referrer(
         &self,
         subject: &Digest,
@@ -114,11 +114,8 @@ impl Repository {
         let (Some(record), Some(_)) = (record, held) else {
             return Ok(None);
         };
-        match serde_json::from_slice(&record) {
-            Ok(descriptor) => Ok(Some(descriptor)),
-            // A torn record: the manifest itself knows.
-            Err(_) => self.described(digest, subject).await,
-        }
+        // Of a torn record the manifest itself knows.
+        Ok(serde_json::from_slice(&record).ok())
     }
 
     /// Records a manifest under its subject, if it has one; durable on return.

@@ -15,21 +15,17 @@ impl Repository {
         after: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Page<String>, Error> {
-        let limit = limit.map_or(ALL, |limit| limit.min(self.settings().tags_page));
-        let wanted = limit.saturating_add(1);
+        let limit = limit.unwrap_or(ALL);
         let names = self
             .store()
-            .children(&layout::tags(&self.name), after, wanted)
+            .children(&layout::tags(&self.name), after, limit.saturating_add(1))
             .await?;
         if names.is_empty() && !self.exists().await? {
             return Err(Error::NameUnknown(self.name.clone()));
         }
-        let more = names.len() > limit && limit > 0;
         // Directories that are no tags count too: the walk goes on behind them.
-        let next = names
-            .get(limit.wrapping_sub(1))
-            .filter(|_| more)
-            .map(|child| child.name.clone());
+        let last = limit.checked_sub(1).filter(|_| names.len() > limit);
+        let next = last.and_then(|last| Some(names.get(last)?.name.clone()));
         let items = names
             .into_iter()
             .take(limit)

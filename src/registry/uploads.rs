@@ -176,16 +176,12 @@ struct Upload {
 impl Upload {
     /// Hashes what lies in the store beyond the hash's state.
     async fn catch_up(&mut self, size: u64) -> Result<(), Error> {
-        if self.hasher.size() < size {
-            let mut rest = self
-                .repository
-                .store()
-                .reread(&self.stage, self.hasher.size())
-                .await?;
-            while let Some(bytes) = rest.next().await {
-                self.hasher.update(&bytes.map_err(unreadable)?);
-            }
+        let mut hasher = std::mem::take(&mut self.hasher);
+        if hasher.size() < size {
+            let from = hasher.size();
+            self.reread(from, |bytes| hasher.update(bytes)).await?;
         }
+        self.hasher = hasher;
         Ok(())
     }
 
@@ -288,16 +284,18 @@ impl Upload {
 
     async fn reread_sha512(&self) -> Result<Sha512, Error> {
         let mut sha512 = Sha512::new();
-        let mut content = self.repository.store().reread(&self.stage, 0).await?;
-        while let Some(bytes) = content.next().await {
-            sha512.update(bytes.map_err(unreadable)?);
-        }
+        self.reread(0, |bytes| sha512.update(bytes)).await?;
         Ok(sha512)
     }
-}
 
-fn unreadable(error: io::Error) -> Error {
-    Error::Storage(StorageError::Unavailable(error))
+    /// Reads the upload back from an offset on.
+    async fn reread(&self, from: u64, mut take: impl FnMut(&[u8]) + Send) -> Result<(), Error> {
+        let mut content = self.repository.store().reread(&self.stage, from).await?;
+        while let Some(bytes) = content.next().await {
+            take(&bytes.map_err(StorageError::Unavailable)?);
+        }
+        Ok(())
+    }
 }
 
 /// Content on its way into the store, hashed as it passes. Clones share it, so

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use self::target::{InvalidTarget, Target};
-use super::config::environment;
-use crate::config::{self, Config};
+use super::config::{environment, found, variable};
+use crate::config::Config;
 
 /// The time for everything: name, connection, TLS, answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ pub struct HealthcheckArgs {
 /// Runs the command. The environment is the container's own, so that the check
 /// finds the server that was configured by it.
 pub fn run(args: HealthcheckArgs) -> ExitCode {
-    let target = target(&args, |name| std::env::var(name).ok());
+    let target = target(&args, variable);
     match target.map_err(Error::from).and_then(check) {
         Ok(told) => {
             let _ = writeln!(io::stdout(), "{told}");
@@ -54,10 +54,10 @@ fn target(
     if let Some(url) = &args.url {
         return Target::from_url(url);
     }
-    let named = variable("REGISTRY_CONFIGURATION_PATH");
-    let found = config::find(args.config.as_deref(), named.as_deref());
     // What is wrong with a configuration is the server's to tell.
-    match found.map(|found| Config::read(&found.path, environment())) {
+    match found(args.config.as_deref(), &variable)
+        .map(|found| Config::read(&found.path, environment()))
+    {
         Some(Ok(loaded)) => Target::from_settings(&loaded.config.server),
         Some(Err(_)) | None => Target::from_environment(variable),
     }
