@@ -92,8 +92,10 @@ impl App {
         };
         let main = Server::bind(config.server.clone()).await?;
         let requests = Requests::new(metrics, config.log.requests);
+        let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
-            registry: Registry::new(Arc::clone(&store), config.registry.clone()),
+            registry,
             authenticator,
             access: Access,
             settings: config.http.clone(),
@@ -284,7 +286,10 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         return running;
     };
     for (key, changed) in [
-        ("the driver in storage", new.storage != running.storage),
+        (
+            storage::keys(&running.storage),
+            new.storage != running.storage,
+        ),
         (
             "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
             new.server != running.server,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::storage::files::Files;
+use crate::storage::object;
 use crate::storage::{Settings, StorageError, Store};
 
 /// A storage that can be used.
@@ -45,5 +46,17 @@ pub async fn open(settings: &Settings, read_only: bool) -> Result<Opened, Unusab
             place: settings.root.clone(),
             cause: StorageError::Unavailable(std::io::Error::other("object stores come next")),
         }),
+    }
+}
+
+/// The keys of the configuration that these settings come from.
+pub fn keys(settings: &Settings) -> &'static str {
+    match settings {
+        Settings::Files(_) => "storage.filesystem",
+        Settings::Object(objects) => match objects.engine {
+            object::Engine::S3(_) => "storage.s3 or storage.redirect",
+            object::Engine::Gcs(_) => "storage.gcs or storage.redirect",
+            object::Engine::Azure(_) => "storage.azure or storage.redirect",
+        },
     }
 }

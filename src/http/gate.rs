@@ -166,25 +166,26 @@ async fn dispatch(
             )
             .await
         }
-        Resource::UploadStatus(id) => {
-            uploads::status(state, &access.allows(identity, &name)?, &id).await
+        Resource::UploadStatus(session) => {
+            uploads::status(state, &access.allows(identity, &name)?, &session).await
         }
-        Resource::Append(id) => {
-            uploads::append(state, &access.allows(identity, &name)?, &id, headers, body).await
+        Resource::Append(session) => {
+            let allowed = access.allows(identity, &name)?;
+            uploads::append(state, &allowed, &session, headers, body).await
         }
-        Resource::Finish(id, digest) => {
+        Resource::Finish(session, digest) => {
             uploads::finish(
                 state,
                 &access.allows(identity, &name)?,
-                &id,
+                &session,
                 &digest,
                 headers,
                 body,
             )
             .await
         }
-        Resource::CancelUpload(id) => {
-            uploads::cancel(state, &access.allows(identity, &name)?, &id).await
+        Resource::CancelUpload(session) => {
+            uploads::cancel(state, &access.allows(identity, &name)?, &session).await
         }
     }
 }

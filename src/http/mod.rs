@@ -64,7 +64,7 @@ pub fn router(state: Arc<ArcSwap<State>>) -> Router {
 
 impl State {
     fn locations(&self) -> Locations<'_> {
-        Locations::new(&self.settings)
+        Locations::new(&self.settings, self.registry.store_id())
     }
 
     /// Says where a list of `n` entries goes on, and why it ends before what

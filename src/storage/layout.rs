@@ -11,6 +11,7 @@
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link        every manifest that it ever named
 //!     _uploads/<uuid>/{startedat,data,wharf-note}         an upload session
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
+//!   wharf/store-id                                        wharf: which store this is, a UUID
 //! ```
 //!
 //! A link file holds a digest `<alg>:<hex>`, without a newline: the *canonical*
@@ -167,6 +168,11 @@ pub fn referrer(repository: &RepositoryName, subject: &Digest, referrer: &Digest
         referrer.algorithm(),
         referrer.hex()
     ))
+}
+
+/// Says which store this is.
+pub fn store_id() -> Key {
+    Key("docker/registry/v2/wharf/store-id".to_owned())
 }
 
 /// One upload session.

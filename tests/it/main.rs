@@ -57,6 +57,7 @@ mod sessions;
 mod signals;
 mod single_uploads;
 mod slow_clients;
+mod stores;
 mod tag_lists;
 mod tls;
 mod tls_bounds;
