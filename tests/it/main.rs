@@ -47,6 +47,7 @@ mod media_types;
 mod modes;
 mod mounts;
 mod names;
+mod probes;
 mod ranges;
 mod referrer_pages;
 mod referrers;
