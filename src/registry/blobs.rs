@@ -26,17 +26,51 @@ impl Blob {
     }
 }
 
+/// Where the bytes of a blob come from.
+pub enum BlobSource {
+    /// From us.
+    Here(Blob),
+    /// From the store itself.
+    Elsewhere {
+        /// Grants access for a while: it must not be logged.
+        address: String,
+        /// Bytes.
+        size: u64,
+    },
+}
+
 impl Repository {
     /// Opens a blob of this repository.
     pub async fn blob(&self, digest: &Digest) -> Result<Blob, Error> {
         let unknown = || Error::BlobUnknown(digest.clone());
         let canonical = self.held_blob(digest).await?.ok_or_else(unknown)?;
-        let object = self
-            .store()
-            .open(&layout::blob_data(&canonical))
-            .await?
-            .ok_or_else(unknown)?;
-        Ok(Blob { object })
+        self.open_blob(digest, &canonical).await
+    }
+
+    /// Opens a blob of this repository, or says where the store hands it out by
+    /// itself.
+    pub async fn blob_source(&self, digest: &Digest) -> Result<BlobSource, Error> {
+        let unknown = || Error::BlobUnknown(digest.clone());
+        let canonical = self.held_blob(digest).await?.ok_or_else(unknown)?;
+        let key = layout::blob_data(&canonical);
+        let Some(address) = self.store().address(&key).await? else {
+            let blob = self.open_blob(digest, &canonical).await?;
+            return Ok(BlobSource::Here(blob));
+        };
+        // The store's own word for a blob that is gone is none that clients know.
+        let meta = self.store().head(&key).await?.ok_or_else(unknown)?;
+        Ok(BlobSource::Elsewhere {
+            address,
+            size: meta.size,
+        })
+    }
+
+    async fn open_blob(&self, digest: &Digest, canonical: &Digest) -> Result<Blob, Error> {
+        let object = self.store().open(&layout::blob_data(canonical)).await?;
+        match object {
+            Some(object) => Ok(Blob { object }),
+            None => Err(Error::BlobUnknown(digest.clone())),
+        }
     }
 
     /// The size in bytes of a blob of this repository, which is not opened.
