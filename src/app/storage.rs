@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::storage::files::Files;
-use crate::storage::{Settings, StorageError, Store};
+use crate::storage::object::{self, Objects, Outcome};
+use crate::storage::{Settings, Store};
 
 /// A storage that can be used.
 pub struct Opened {
@@ -19,8 +20,8 @@ pub struct Opened {
 pub struct Unusable {
     /// The directory or bucket.
     pub place: String,
-    /// Why.
-    pub cause: StorageError,
+    /// Why, and what to do.
+    pub cause: String,
 }
 
 /// Opens the storage; one that is only read may be mounted read-only.
@@ -34,16 +35,44 @@ pub async fn open(settings: &Settings, read_only: bool) -> Result<Opened, Unusab
             };
             let files = open(settings).map_err(|cause| Unusable {
                 place: settings.root.display().to_string(),
-                cause,
+                cause: cause.to_string(),
             })?;
             Ok(Opened {
                 store: Arc::new(files),
                 driver: "filesystem",
             })
         }
-        Settings::Object(settings) => Err(Unusable {
-            place: settings.root.clone(),
-            cause: StorageError::Unavailable(std::io::Error::other("object stores come next")),
+        Settings::Object(settings) => objects(settings).await,
+    }
+}
+
+/// A bucket that was tried out: it isn't trusted before.
+async fn objects(settings: &object::Settings) -> Result<Opened, Unusable> {
+    let objects = Objects::connect(settings).await.map_err(|error| Unusable {
+        place: "the object store".to_owned(),
+        cause: error.to_string(),
+    })?;
+    let report = objects.examine().await;
+    for check in &report.checks {
+        if let Outcome::Lacking(what) = &check.outcome {
+            tracing::warn!(
+                store = report.store,
+                "the storage does not {}: {what}",
+                check.name
+            );
+        }
+    }
+    match report.failure() {
+        Some(why) => Err(Unusable {
+            place: report.store.clone(),
+            cause: why.to_owned(),
         }),
+        None => {
+            tracing::info!("storage: {}", report.store);
+            Ok(Opened {
+                driver: objects.driver(),
+                store: Arc::new(objects),
+            })
+        }
     }
 }
