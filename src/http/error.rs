@@ -204,7 +204,10 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, message)
             }
             Error::Interrupted { .. } => Self::bad_request(ErrorCode::BlobUploadInvalid, message),
-            Error::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message),
+            Error::Stopped | Error::DeleteRuns(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+                    .with(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             Error::Storage(error) => storage(&error),
         }
     }
