@@ -13,6 +13,7 @@
 //!     _uploads/<uuid>/{startedat,wharf-…}                 an upload session, in an object store
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
+//!   wharf/store-id                                        wharf: which store this is, a UUID
 //! ```
 //!
 //! A link file holds a digest `<alg>:<hex>`, without a newline: the *canonical*
@@ -210,6 +211,11 @@ pub fn deletes(repository: &RepositoryName) -> Prefix {
 /// one; one component.
 pub fn deleting(repository: &RepositoryName, id: &str) -> Key {
     Key(format!("{REPOSITORIES}/{repository}/_deletes/{id}"))
+}
+
+/// Says which store this is.
+pub fn store_id() -> Key {
+    Key("docker/registry/v2/wharf/store-id".to_owned())
 }
 
 /// One upload session.
