@@ -27,12 +27,15 @@ mod support;
 #[path = "../it/bad_entries.rs"]
 mod bad_entries;
 #[path = "../it/content.rs"]
+#[allow(dead_code)]
 mod content;
 #[path = "../it/process.rs"]
+#[allow(dead_code)]
 mod process;
 #[path = "../it/repo.rs"]
 mod repo;
 #[path = "../it/wire.rs"]
+#[allow(dead_code)]
 mod wire;
 
 // The API's tests.

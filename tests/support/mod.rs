@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 pub use balancer::Balancer;
 pub use certificates::{Authority, SERVER_NAMES};
 pub use engine::{ACCESS_KEY, Bucket, S3Engine, SECRET_KEY};
-pub use manner::Manner;
+pub use manner::{Manner, is_long};
 pub use needs::{Needs, find};
 pub use proxy::{Fault, Proxy, Seen};
 pub use registry::{Program, Registry, Setup};

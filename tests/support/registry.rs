@@ -15,6 +15,17 @@ use super::{Authority, Balancer, Bucket, Manner, SERVER_NAMES, eventually};
 /// How long a server may take until it listens, and until it ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a person has set for an object store of their own is none of ours.
+const AWS_ENVIRONMENT: [&str; 7] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE",
+];
+
 /// Which server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -235,6 +246,9 @@ impl Registry {
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file: File = file.expect("the log file");
         let mut command = Command::new(self.setup.binary());
+        for name in AWS_ENVIRONMENT {
+            command.env_remove(name);
+        }
         command
             .arg("serve")
             .arg(self.dir.path().join("config.yml"))
@@ -366,7 +380,7 @@ impl Setup {
         if !self.users.is_empty() {
             fs::write(dir.path().join("htpasswd"), self.htpasswd()).expect("htpasswd written");
         }
-        if self.manner.replicas > 1 {
+        if self.manner.replicas > 1 && self.program == Program::Wharf {
             return self.start_replicas(dir, data, authority);
         }
         let config = match &self.config {
