@@ -25,6 +25,7 @@ mod support;
 
 // What the API's tests are written with.
 #[path = "../it/bad_entries.rs"]
+#[allow(dead_code)]
 mod bad_entries;
 #[path = "../it/content.rs"]
 #[allow(dead_code)]
@@ -85,5 +86,17 @@ mod single_uploads;
 mod tag_lists;
 
 // What only a store on the network brings.
+mod bounds;
+mod costs;
+mod faults;
 mod harness;
+mod hops;
+mod redirects;
 mod replicas;
+mod start;
+mod store_id;
+mod takeover;
+
+// What those are written with.
+mod careful;
+mod random;

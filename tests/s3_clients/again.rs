@@ -43,14 +43,19 @@ fn again(replicas: &str, redirects: &str, filters: &[&str]) -> Finished {
     for line in done.stderr.lines() {
         // What was skipped there was skipped here, and is said as loudly.
         if line.starts_with("SKIPPED") || line.starts_with("conformance ") {
-            say(&format!("{replicas} replicas, redirects {redirects}: {line}"));
+            say(&format!(
+                "{replicas} replicas, redirects {redirects}: {line}"
+            ));
         }
     }
     done
 }
 
 fn tests(done: &Finished) -> u32 {
-    let line = done.stdout.lines().find(|line| line.starts_with("running "));
+    let line = done
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("running "));
     let count = line.and_then(|line| line.split(' ').nth(1));
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

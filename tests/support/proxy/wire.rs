@@ -166,12 +166,7 @@ impl Head {
 impl Meter {
     /// Passes at most so many bytes, as slowly as ordered; fails where the
     /// connection is to be cut, and where the source ends too soon.
-    fn pass(
-        &mut self,
-        from: &mut impl Read,
-        to: &mut impl Write,
-        mut left: u64,
-    ) -> io::Result<()> {
+    fn pass(&mut self, from: &mut impl Read, to: &mut impl Write, mut left: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         while left > 0 {
             let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
