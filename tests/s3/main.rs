@@ -96,6 +96,7 @@ mod replicas;
 mod start;
 mod store_id;
 mod takeover;
+mod writers;
 
 // What those are written with.
 mod careful;

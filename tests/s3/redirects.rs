@@ -23,8 +23,6 @@ fn a_pull_is_sent_to_the_store_with_an_address_that_works() {
     let store = format!("http://{}/", S3Engine::shared().host());
     assert!(address.starts_with(&store), "{address}");
     assert!(!address.contains(SECRET_KEY), "{address}");
-    let header = &answer.headers()["docker-content-digest"];
-    assert_eq!(header, digest.as_str());
 
     let from_store = client().get(&address).send().unwrap();
     assert_eq!(from_store.status(), 200);
@@ -77,7 +75,7 @@ fn no_log_has_an_address_that_opens_the_store() {
     if !S3Engine::needs().met() {
         return;
     }
-    for formatter in ["text", "json", "combined"] {
+    for formatter in ["text", "json", "logstash"] {
         let registry = Registry::with()
             .redirects(true)
             .env("REGISTRY_LOG_FORMATTER", formatter)
