@@ -71,7 +71,7 @@ fn configuration(address: &str, pem: Option<&Path>, servers: &[String]) -> Strin
         format!(" ssl crt {} alpn h2,http/1.1", pem.display())
     });
     let mut text = format!(
-        "global\n  maxconn 4000\n\
+        "global\n  maxconn 4000\n  tune.bufsize 65536\n\
          defaults\n  mode http\n  option forwardfor\n  option redispatch 1\n  retries 3\n  \
          retry-on conn-failure\n  timeout connect 2s\n  timeout client 300s\n  \
          timeout server 300s\n  timeout http-keep-alive 30s\n\
