@@ -86,10 +86,6 @@ impl Store for FakeStore {
         Ok(None)
     }
 
-    async fn tidy(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
     async fn probe(&self) -> Result<(), StorageError> {
         self.probes.fetch_add(1, Ordering::SeqCst);
         if self.hangs {

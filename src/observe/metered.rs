@@ -128,10 +128,6 @@ impl<S: Store + ?Sized> Store for Metered<S> {
         self.timed("address", self.store.address(key)).await
     }
 
-    async fn tidy(&self) -> Result<(), StorageError> {
-        self.timed("tidy", self.store.tidy()).await
-    }
-
     async fn probe(&self) -> Result<(), StorageError> {
         self.timed("probe", self.store.probe()).await
     }
@@ -219,7 +215,6 @@ mod tests {
         assert!(upload.publish(&key).await.is_err());
         store.discard(&stage).await.unwrap();
         assert!(store.address(&key).await.unwrap().is_none());
-        store.tidy().await.unwrap();
         store.probe().await.unwrap();
         assert!(store.space().await.unwrap().is_none());
         assert_eq!(probes.load(std::sync::atomic::Ordering::SeqCst), 1);
@@ -244,7 +239,6 @@ mod tests {
             "publish",
             "discard",
             "address",
-            "tidy",
             "probe",
             "space",
         ] {

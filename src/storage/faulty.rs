@@ -34,7 +34,6 @@ pub(crate) enum Verb {
     Publish,
     Discard,
     Address,
-    Tidy,
     Probe,
     Space,
 }
@@ -42,21 +41,10 @@ pub(crate) enum Verb {
 impl Verb {
     /// Whether the method changes the store.
     pub(crate) fn writes(self) -> bool {
-        use Verb::{
-            Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put, Tidy,
-        };
+        use Verb::{Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put};
         matches!(
             self,
-            Put | Create
-                | Delete
-                | DeleteAll
-                | Begin
-                | Append
-                | Keep
-                | Publish
-                | Discard
-                | Tidy
-                | Probe
+            Put | Create | Delete | DeleteAll | Begin | Append | Keep | Publish | Discard | Probe
         )
     }
 }
@@ -271,9 +259,6 @@ impl Store for Faulty {
         self.script
             .call(Verb::Address, key.as_str(), self.inner.address(key))
             .await
-    }
-    async fn tidy(&self) -> Result<(), StorageError> {
-        self.script.call(Verb::Tidy, "", self.inner.tidy()).await
     }
     async fn probe(&self) -> Result<(), StorageError> {
         self.script.call(Verb::Probe, "", self.inner.probe()).await

@@ -107,12 +107,8 @@ pub trait Store: Send + Sync + 'static {
     /// store can say so. The address grants access: it must not be logged.
     async fn address(&self, key: &Key) -> Result<Option<String>, StorageError>;
 
-    /// Finishes or clears away what processes that died left behind; called now
-    /// and then, by any number of processes at once.
-    async fn tidy(&self) -> Result<(), StorageError>;
-
-    /// Writes, reads and removes a small record: whether the store works. One
-    /// that was opened only for reading is only looked at.
+    /// Whether the store works: files are written, read and removed, unless they
+    /// were opened only for reading; an object store is asked for something.
     async fn probe(&self) -> Result<(), StorageError>;
 
     /// Free and total bytes of the volume, where that means something.

@@ -204,11 +204,6 @@ impl Store for Files {
         Ok(None)
     }
 
-    /// A process that dies leaves nothing here that a later write does not mend.
-    async fn tidy(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
     async fn probe(&self) -> Result<(), StorageError> {
         if !self.writable {
             let look = |durable: &Durable| root::existing(durable.root()).map(drop);
