@@ -9,6 +9,7 @@
 
 mod blobs;
 mod catalog;
+mod deleting;
 mod error;
 mod fallback;
 mod hasher;
