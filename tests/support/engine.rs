@@ -279,14 +279,6 @@ impl Bucket {
         S3Engine::shared().bucket_at(&data.display().to_string())
     }
 
-    /// The same content by way of another address.
-    pub fn through(&self, proxy: &super::Proxy) -> Bucket {
-        Bucket {
-            endpoint: proxy.url(),
-            ..self.clone()
-        }
-    }
-
     /// The lines of the `storage` section, indented by two.
     pub fn yaml(&self) -> String {
         format!(

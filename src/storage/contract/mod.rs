@@ -26,7 +26,7 @@ pub(crate) struct Bench {
 }
 
 /// Makes a test of every clause for one back end: `$bench` is an async function
-/// that returns a fresh [`Bench`]. A clause that isn't named here is dead code
+/// that returns a fresh [`Bench`], or none if its engine isn't installed. A clause that isn't named here is dead code
 /// to the compiler.
 macro_rules! stamp_contract {
     ($bench:path) => {
@@ -58,8 +58,10 @@ macro_rules! stamp_contract {
         $($(
             #[tokio::test]
             async fn $clause() {
-                let bench = $bench().await;
-                $crate::storage::contract::$part::$clause(&*bench.one, &*bench.other).await;
+                let bench: Option<$crate::storage::contract::Bench> = $bench().await.into();
+                if let Some(bench) = bench {
+                    $crate::storage::contract::$part::$clause(&*bench.one, &*bench.other).await;
+                }
             }
         )*)*
     };

@@ -288,3 +288,6 @@ impl Store for Objects {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;
