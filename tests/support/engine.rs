@@ -65,7 +65,7 @@ pub struct Bucket {
     /// `secretkey`
     pub secret_key: String,
     /// The engine's own view of what lies there, without S3.
-    filer: String,
+    pub(super) filer: String,
 }
 
 impl S3Engine {

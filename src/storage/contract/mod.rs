@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
 
-use super::{ByteStream, Key, Stage, Store, layout};
+use super::{ByteStream, Key, Reading, Stage, Store, layout};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 
 /// Two handles on one store, and what keeps it alive.
@@ -110,7 +110,11 @@ async fn collect(stream: ByteStream) -> Vec<u8> {
 }
 
 async fn content(store: &dyn Store, key: &Key) -> Vec<u8> {
-    let object = store.open(key).await.unwrap().expect("the key is there");
+    let object = store
+        .open(key, Reading::Whole)
+        .await
+        .unwrap()
+        .expect("the key is there");
     collect(object.content.read(0..object.meta.size)).await
 }
 
