@@ -67,7 +67,7 @@ fn an_upload_hops_between_replicas_that_are_killed() {
         victim.restart();
         kills += 1;
         drop(victim);
-        std::thread::sleep(Duration::from_millis(300 + random.below(700) as u64));
+        std::thread::sleep(Duration::from_millis(100 + random.below(500) as u64));
     }
     let pushed: Vec<Pushed> = workers
         .into_iter()
