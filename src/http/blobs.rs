@@ -18,7 +18,7 @@ use super::error::Problem;
 use super::ranges::{Selection, select};
 use crate::access::{Allowed, Delete, Pull};
 use crate::oci::Digest;
-use crate::registry::Blob;
+use crate::registry::{Blob, Reading};
 
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -42,13 +42,18 @@ pub(super) async fn get(
         }
         return Ok(response);
     }
-    let blob = repository.blob(digest).await?;
-    if let Some(status) = precondition(request, digest) {
-        return conditional(status, digest, FOREVER);
-    }
     let range = request
         .get(RANGE)
         .filter(|_| if_range_holds(request, digest));
+    let decided = precondition(request, digest);
+    let reading = match (range, decided) {
+        (None, None) => Reading::Whole,
+        _ => Reading::Parts,
+    };
+    let blob = repository.blob(digest, reading).await?;
+    if let Some(status) = decided {
+        return conditional(status, digest, FOREVER);
+    }
     let selection = match range.map(HeaderValue::to_str) {
         Some(Ok(text)) => select(text, blob.size()),
         _ => Selection::Whole,

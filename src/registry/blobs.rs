@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Error, Registry, Repository};
 use crate::oci::{Algorithm, Digest, RepositoryName};
+pub use crate::storage::Reading;
 use crate::storage::{ByteStream, Meta, Object, layout};
 
 /// The most repositories that an anonymous mount asks for the blob.
@@ -27,13 +28,14 @@ impl Blob {
 }
 
 impl Repository {
-    /// Opens a blob of this repository.
-    pub async fn blob(&self, digest: &Digest) -> Result<Blob, Error> {
+    /// Opens a blob of this repository. `reading` says how much of it will be
+    /// read, as far as that is known.
+    pub async fn blob(&self, digest: &Digest, reading: Reading) -> Result<Blob, Error> {
         let unknown = || Error::BlobUnknown(digest.clone());
         let canonical = self.held_blob(digest).await?.ok_or_else(unknown)?;
         let object = self
             .store()
-            .open(&layout::blob_data(&canonical))
+            .open(&layout::blob_data(&canonical), reading)
             .await?
             .ok_or_else(unknown)?;
         Ok(Blob { object })
