@@ -46,19 +46,19 @@ fn the_counter_is_pulled_with_credentials_and_counts_on_four_replicas() {
     swarm.ok();
     let stack = nodes.scratch("stack").join("stack.yml");
     fs::write(&stack, without_mesh()).expect("the stack written");
-    let deploy = |flags: &[&str]| -> Run {
+    let deploy = |flags: &[&str], name: &str| -> Run {
         let deploy = nodes.docker(1).args(["stack", "deploy", "-c"]).arg(&stack);
         deploy
             .args(flags)
-            .arg("counter")
+            .arg(name)
             .env("REGISTRY", &site.registry)
             .env("REDIS_IMAGE", images::REDIS)
     };
-    deploy(&[]).ok();
+    deploy(&[], "stranger").ok();
     eventually("a task without a login", Duration::from_secs(60), || {
         let tasks = nodes.docker(1).args(["service", "ps", "--no-trunc"]);
         let tasks = tasks.args([
-            "counter_counter",
+            "stranger_counter",
             "--format",
             "{{.CurrentState}}: {{.Error}}",
         ]);
@@ -67,8 +67,9 @@ fn the_counter_is_pulled_with_credentials_and_counts_on_four_replicas() {
         assert!(!runs, "pulled without a login:\n{tasks}");
         tasks.contains("No such image").then_some(())
     });
+    nodes.docker(1).args(["stack", "rm", "stranger"]).ok();
     timed("counter: up", || {
-        deploy(&["--with-registry-auth"]).ok();
+        deploy(&["--with-registry-auth"], "counter").ok();
         eventually("four counters", Duration::from_secs(120), || {
             let services = nodes.docker(1).args(["service", "ls", "--format"]);
             let services = services.arg("{{.Name}} {{.Replicas}}").ok().stdout;
@@ -95,7 +96,7 @@ fn counts(nodes: &Nodes) {
             format!("http://{}:{}/", nodes.address(1), port.expect("a port"))
         })
         .collect();
-    assert_eq!(addresses.len(), 4);
+    assert_eq!(addresses.len(), 4, "{addresses:?}");
     let mut names = BTreeSet::new();
     for visit in 1..=12 {
         let url = &addresses[visit % 4];
@@ -108,7 +109,10 @@ fn counts(nodes: &Nodes) {
             .trim()
             .strip_prefix("visit ")
             .and_then(|rest| rest.split_once(", counted by "))
-            .unwrap_or_else(|| panic!("{url} says {page:?}"));
+            .unwrap_or_else(|| {
+                let logs = nodes.docker(1).args(["service", "logs", "counter_counter"]);
+                panic!("{url} says {page:?}: {}", logs.output())
+            });
         assert_eq!(count, visit.to_string());
         names.insert(name.to_owned());
     }
