@@ -1,6 +1,8 @@
 //! The composition root: builds every part from the configuration, runs them,
 //! and ends them in order. The only file that knows every part.
 
+pub mod storage;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +23,7 @@ use crate::observe::metered::Metered;
 use crate::observe::metrics::Metrics;
 use crate::registry::{Purging, Registry};
 use crate::server::{Server, ServerError, Shutdown};
-use crate::storage::files::Files;
-use crate::storage::{StorageError, Store};
+use crate::storage::Store;
 use crate::{http, server};
 
 /// How long background tasks have to end once the servers have drained.
@@ -43,14 +44,9 @@ pub struct App {
 /// Why the registry cannot start; the text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The directory of the images cannot be used.
-    #[error("the storage at {} cannot be used: {cause}", root.display())]
-    Storage {
-        /// `storage.filesystem.rootdirectory`
-        root: PathBuf,
-        /// Why.
-        cause: StorageError,
-    },
+    /// The place of the images cannot be used.
+    #[error(transparent)]
+    Storage(#[from] storage::Unusable),
     /// The users cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -66,17 +62,9 @@ pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 impl App {
     /// Builds every part. Nothing is served before [`App::run`].
     pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
-        let open = if config.registry.read_only {
-            Files::open_read_only
-        } else {
-            Files::open
-        };
-        let files = open(&config.storage).map_err(|cause| StartError::Storage {
-            root: config.storage.root.clone(),
-            cause,
-        })?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let store: Arc<dyn Store> = Arc::new(Metered::new(Arc::new(files), "filesystem", &metrics));
+        let opened = storage::open(&config.storage, config.registry.read_only).await?;
+        let store: Arc<dyn Store> = Arc::new(Metered::new(opened.store, opened.driver, &metrics));
         let (authenticator, notices) = Authenticator::open(config.auth.clone())?;
         log_notices(&notices);
         let health = Health::start(
@@ -296,7 +284,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         return running;
     };
     for (key, changed) in [
-        ("storage.filesystem", new.storage != running.storage),
+        ("the driver in storage", new.storage != running.storage),
         (
             "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
             new.server != running.server,

@@ -45,8 +45,8 @@ const EMBEDDED_REALM: &str = "wharf";
 pub struct Config {
     /// `log`
     pub log: observe::log::Settings,
-    /// `storage.filesystem`
-    pub storage: storage::files::Settings,
+    /// The driver in `storage`, and `storage.redirect`
+    pub storage: storage::Settings,
     /// `storage.delete`, `storage.maintenance`, `validation`, `catalog`, `tags`
     pub registry: registry::Settings,
     /// `auth`
@@ -138,10 +138,10 @@ impl Config {
                 fields: Vec::new(),
                 requests: true,
             },
-            storage: storage::files::Settings {
+            storage: storage::Settings::Files(storage::files::Settings {
                 root,
                 max_threads: rooms::DEFAULT_THREADS,
-            },
+            }),
             registry: registry::Settings {
                 delete: true,
                 ..registry::Settings::default()

@@ -15,7 +15,8 @@ const INTRODUCTION: &str = "\
 embedded settings: TLS, one user, data in `./wharf-data`.
 `wharf config check CONFIG` tells everything that is wrong in file and
 environment, and exits with 0, or with 78 if the registry would not start with
-them. It doesn't open the certificates, users and volume that they name.
+them. It doesn't open the certificates, users, volume and bucket that they name:
+`wharf doctor CONFIG --storage` does that with the storage.
 
 `config/registry.yml` is registry:2's default, `config/example.yml` shows every
 key that is honoured.
@@ -65,7 +66,7 @@ Variables that Kubernetes or docker set for a service named `registry`
 
 For each key that is marked *secret* below, a variable with `_FILE` at its end
 names a file with the value, as with docker's and Kubernetes's secrets:
-`REGISTRY_HTTP_SECRET_FILE=/run/secrets/http`. One line break at the end of the
+`REGISTRY_STORAGE_S3_SECRETKEY_FILE=/run/secrets/s3`. One line break at the end of the
 file does not count. To set both variables is an error.
 
 ## Keys

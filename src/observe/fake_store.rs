@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::storage::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, Staged, StorageError,
-    Store,
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, StorageError, Store,
+    Upload,
 };
 
 #[derive(Default)]
@@ -70,28 +70,20 @@ impl Store for FakeStore {
         Ok(())
     }
 
-    async fn staged(&self, _: &Stage) -> Result<Option<Staged>, StorageError> {
+    async fn staged(&self, _: &Stage) -> Result<Option<u64>, StorageError> {
         Ok(None)
     }
 
-    async fn append(&self, _: &Stage, offset: u64, _: ByteStream) -> Result<u64, StorageError> {
-        Ok(offset)
-    }
-
-    async fn annotate(&self, _: &Stage, _: Bytes) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    async fn reread(&self, _: &Stage, _: u64) -> Result<ByteStream, StorageError> {
-        Err(StorageError::UnknownStage)
-    }
-
-    async fn publish(&self, _: &Stage, _: u64, _: &Key) -> Result<(), StorageError> {
-        Err(StorageError::UnknownStage)
+    async fn resume(&self, _: &Stage) -> Result<Option<Box<dyn Upload>>, StorageError> {
+        Ok(Some(Box::new(FakeUpload)))
     }
 
     async fn discard(&self, _: &Stage) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    async fn address(&self, _: &Key) -> Result<Option<String>, StorageError> {
+        Ok(None)
     }
 
     async fn probe(&self) -> Result<(), StorageError> {
@@ -108,5 +100,35 @@ impl Store for FakeStore {
 
     async fn space(&self) -> Result<Option<Space>, StorageError> {
         Ok(None)
+    }
+}
+
+/// An upload that takes everything and has nothing.
+struct FakeUpload;
+
+#[async_trait]
+impl Upload for FakeUpload {
+    fn size(&self) -> u64 {
+        0
+    }
+
+    fn note(&self) -> Option<&Bytes> {
+        None
+    }
+
+    async fn append(&mut self, _: ByteStream) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn keep(&mut self, _: Bytes) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn reread(&self, _: u64) -> Result<ByteStream, StorageError> {
+        Err(StorageError::UnknownStage)
+    }
+
+    async fn publish(self: Box<Self>, _: &Key) -> Result<(), StorageError> {
+        Err(StorageError::UnknownStage)
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::metrics::{Metrics, StorageTimes};
 use crate::storage::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, Staged, StorageError,
-    Store,
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, StorageError, Store,
+    Upload,
 };
 
 /// Any store, timed as `registry_storage_action_seconds{driver,action}`; the
@@ -20,8 +20,23 @@ use crate::storage::{
 /// clients send rather than how fast the storage is.
 pub struct Metered<S: ?Sized> {
     store: Arc<S>,
+    clock: Clock,
+}
+
+/// Times work as one driver's.
+#[derive(Clone)]
+struct Clock {
     driver: &'static str,
     times: StorageTimes,
+}
+
+impl Clock {
+    async fn timed<T>(&self, action: &'static str, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = work.await;
+        self.times.observe(self.driver, action, begun.elapsed());
+        done
+    }
 }
 
 impl<S: ?Sized> Metered<S> {
@@ -29,16 +44,15 @@ impl<S: ?Sized> Metered<S> {
     pub fn new(store: Arc<S>, driver: &'static str, metrics: &Metrics) -> Self {
         Self {
             store,
-            driver,
-            times: metrics.storage(),
+            clock: Clock {
+                driver,
+                times: metrics.storage(),
+            },
         }
     }
 
     async fn timed<T>(&self, action: &'static str, work: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
-        let done = work.await;
-        self.times.observe(self.driver, action, begun.elapsed());
-        done
+        self.clock.timed(action, work).await
     }
 }
 
@@ -92,36 +106,26 @@ impl<S: Store + ?Sized> Store for Metered<S> {
             .await
     }
 
-    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError> {
+    async fn staged(&self, stage: &Stage) -> Result<Option<u64>, StorageError> {
         self.timed("staged", self.store.staged(stage)).await
     }
 
-    async fn append(
-        &self,
-        stage: &Stage,
-        offset: u64,
-        content: ByteStream,
-    ) -> Result<u64, StorageError> {
-        let work = self.store.append(stage, offset, content);
-        self.timed("append", work).await
-    }
-
-    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError> {
-        self.timed("annotate", self.store.annotate(stage, note))
-            .await
-    }
-
-    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError> {
-        self.timed("reread", self.store.reread(stage, from)).await
-    }
-
-    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError> {
-        self.timed("publish", self.store.publish(stage, size, key))
-            .await
+    async fn resume(&self, stage: &Stage) -> Result<Option<Box<dyn Upload>>, StorageError> {
+        let resumed = self.timed("resume", self.store.resume(stage)).await?;
+        Ok(resumed.map(|upload| -> Box<dyn Upload> {
+            Box::new(MeteredUpload {
+                upload,
+                clock: self.clock.clone(),
+            })
+        }))
     }
 
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
         self.timed("discard", self.store.discard(stage)).await
+    }
+
+    async fn address(&self, key: &Key) -> Result<Option<String>, StorageError> {
+        self.timed("address", self.store.address(key)).await
     }
 
     async fn probe(&self) -> Result<(), StorageError> {
@@ -130,6 +134,41 @@ impl<S: Store + ?Sized> Store for Metered<S> {
 
     async fn space(&self) -> Result<Option<Space>, StorageError> {
         self.timed("space", self.store.space()).await
+    }
+}
+
+/// An upload of a [`Metered`] store.
+struct MeteredUpload {
+    upload: Box<dyn Upload>,
+    clock: Clock,
+}
+
+#[async_trait]
+impl Upload for MeteredUpload {
+    fn size(&self) -> u64 {
+        self.upload.size()
+    }
+
+    fn note(&self) -> Option<&Bytes> {
+        self.upload.note()
+    }
+
+    async fn append(&mut self, content: ByteStream) -> Result<(), StorageError> {
+        let work = self.upload.append(content);
+        self.clock.timed("append", work).await
+    }
+
+    async fn keep(&mut self, note: Bytes) -> Result<(), StorageError> {
+        self.clock.timed("keep", self.upload.keep(note)).await
+    }
+
+    async fn reread(&self, from: u64) -> Result<ByteStream, StorageError> {
+        self.clock.timed("reread", self.upload.reread(from)).await
+    }
+
+    async fn publish(self: Box<Self>, key: &Key) -> Result<(), StorageError> {
+        let work = self.upload.publish(key);
+        self.clock.timed("publish", work).await
     }
 }
 
@@ -167,12 +206,15 @@ mod tests {
         assert!(!store.exists(&prefix).await.unwrap());
         store.begin(&stage, "2026-01-01T00:00:00Z").await.unwrap();
         assert!(store.staged(&stage).await.unwrap().is_none());
-        assert_eq!(store.append(&stage, 7, nothing()).await.unwrap(), 7);
-        store.annotate(&stage, Bytes::new()).await.unwrap();
+        let mut upload = store.resume(&stage).await.unwrap().unwrap();
+        upload.append(nothing()).await.unwrap();
+        upload.keep(Bytes::new()).await.unwrap();
+        assert_eq!((upload.size(), upload.note()), (0, None));
         // Failures are timed too.
-        assert!(store.reread(&stage, 0).await.is_err());
-        assert!(store.publish(&stage, 0, &key).await.is_err());
+        assert!(upload.reread(0).await.is_err());
+        assert!(upload.publish(&key).await.is_err());
         store.discard(&stage).await.unwrap();
+        assert!(store.address(&key).await.unwrap().is_none());
         store.probe().await.unwrap();
         assert!(store.space().await.unwrap().is_none());
         assert_eq!(probes.load(std::sync::atomic::Ordering::SeqCst), 1);
@@ -190,11 +232,13 @@ mod tests {
             "exists",
             "begin",
             "staged",
+            "resume",
             "append",
-            "annotate",
+            "keep",
             "reread",
             "publish",
             "discard",
+            "address",
             "probe",
             "space",
         ] {

@@ -17,7 +17,7 @@ use super::hasher::Hasher;
 use super::sessions::Claim;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, UploadId};
-use crate::storage::{ByteStream, Stage, Staged, StorageError, layout};
+use crate::storage::{self, ByteStream, Stage, StorageError, layout};
 
 /// From this size on SHA-512 is taken while receiving, even if nobody asked:
 /// reading this much again at the end takes under ten seconds, and clients
@@ -47,7 +47,8 @@ impl Repository {
         if algorithm == Some(Algorithm::Sha512) {
             let mut hasher = Hasher::default();
             hasher.also(Sha512::new());
-            self.store().annotate(&stage, hasher.to_note()).await?;
+            let mut begun = self.resumed(&stage).await?;
+            begun.keep(hasher.to_note()).await?;
         }
         Ok(id)
     }
@@ -55,7 +56,8 @@ impl Repository {
     /// How many bytes of an upload are there.
     pub async fn upload_size(&self, id: &UploadId) -> Result<u64, Error> {
         let stage = layout::upload(&self.name, id);
-        Ok(self.staged(&stage).await?.size)
+        let size = self.store().staged(&stage).await?;
+        size.ok_or(Error::UploadUnknown)
     }
 
     /// Appends a chunk and returns the upload's new size.
@@ -71,9 +73,10 @@ impl Repository {
         // next request has measured the upload: so it runs to its end.
         uncancelled(async move {
             let received = upload.receive(range, content).await;
-            let saved = upload.save().await;
+            if !matches!(received, Err(Error::Storage(_))) {
+                upload.keep().await?;
+            }
             received?;
-            saved?;
             Ok(upload.hasher.size())
         })
         .await
@@ -97,8 +100,9 @@ impl Repository {
         let digest = digest.clone();
         uncancelled(async move {
             if let Err(error) = upload.receive(range, content).await {
-                // Without the note the bytes are just read again.
-                let _ = upload.save().await;
+                // What came is kept, so that the client can go on; but what
+                // it is told is why this request failed.
+                let _ = upload.keep().await;
                 return Err(error);
             }
             upload.commit(&digest).await
@@ -135,32 +139,30 @@ impl Repository {
         Ok(self.store().discard(&stage).await?)
     }
 
-    async fn staged(&self, stage: &Stage) -> Result<Staged, Error> {
-        self.store()
-            .staged(stage)
-            .await?
-            .ok_or(Error::UploadUnknown)
+    async fn resumed(&self, stage: &Stage) -> Result<Box<dyn storage::Upload>, Error> {
+        let resumed = self.store().resume(stage).await?;
+        resumed.ok_or(Error::UploadUnknown)
     }
 
     /// Claims an upload and brings its hash up to its size.
     async fn resume(&self, id: &UploadId) -> Result<Upload, Error> {
         let stage = layout::upload(&self.name, id);
         let claim = self.registry.inner.sessions.claim(&stage).await?;
-        let staged = self.staged(&stage).await?;
+        let staged = self.resumed(&stage).await?;
         let hasher = staged
-            .note
-            .as_deref()
-            .and_then(Hasher::from_note)
+            .note()
+            .and_then(|note| Hasher::from_note(note))
             // After a crash there may be fewer bytes than the note stands for.
-            .filter(|hasher| hasher.size() <= staged.size)
+            .filter(|hasher| hasher.size() <= staged.size())
             .unwrap_or_default();
         let mut upload = Upload {
             repository: self.clone(),
             stage,
+            staged,
             hasher,
             _claim: claim,
         };
-        upload.catch_up(staged.size).await?;
+        upload.catch_up().await?;
         Ok(upload)
     }
 }
@@ -169,15 +171,16 @@ impl Repository {
 struct Upload {
     repository: Repository,
     stage: Stage,
+    staged: Box<dyn storage::Upload>,
     hasher: Hasher,
     _claim: Claim,
 }
 
 impl Upload {
     /// Hashes what lies in the store beyond the hash's state.
-    async fn catch_up(&mut self, size: u64) -> Result<(), Error> {
+    async fn catch_up(&mut self) -> Result<(), Error> {
         let mut hasher = std::mem::take(&mut self.hasher);
-        if hasher.size() < size {
+        if hasher.size() < self.staged.size() {
             let from = hasher.size();
             self.reread(from, |bytes| hasher.update(bytes)).await?;
         }
@@ -202,19 +205,14 @@ impl Upload {
         }
         let limit = range.map(|range| begin.saturating_add(range.length));
         let tap = Tap::new(content, std::mem::take(&mut self.hasher), limit);
-        let mut outcome = Ok(begin);
+        let mut outcome = Ok(());
         while !tap.ended() {
             tap.pause_before_sha512_is_needed();
-            let offset = tap.size();
-            outcome = self
-                .repository
-                .store()
-                .append(&self.stage, offset, Box::pin(tap.clone()))
-                .await;
-            let Ok(size) = outcome else {
+            outcome = self.staged.append(Box::pin(tap.clone())).await;
+            if outcome.is_err() {
                 break;
-            };
-            if !tap.ended() && size >= REREAD_LIMIT {
+            }
+            if !tap.ended() && self.staged.size() >= REREAD_LIMIT {
                 let sha512 = self.reread_sha512().await?;
                 tap.also(sha512);
             }
@@ -222,13 +220,11 @@ impl Upload {
         let exceeded = tap.exceeded();
         self.hasher = tap.into_hasher();
         match outcome {
-            // The store may have taken fewer bytes than were hashed: from
-            // nothing on, they are read again.
-            Err(error) if !matches!(error, StorageError::Interrupted { .. }) => {
-                self.hasher = Hasher::default();
+            // Unless the client broke off, the store may have taken fewer
+            // bytes than were hashed: what it kept before still counts.
+            Err(error) if !exceeded || !matches!(error, StorageError::Interrupted { .. }) => {
                 return Err(error.into());
             }
-            Err(error) if !exceeded => return Err(error.into()),
             _ => {}
         }
         let received = self.hasher.size() - begin;
@@ -241,19 +237,14 @@ impl Upload {
         }
     }
 
-    /// Keeps the state of the hash for the next request.
-    async fn save(&self) -> Result<(), Error> {
-        Ok(self
-            .repository
-            .store()
-            .annotate(&self.stage, self.hasher.to_note())
-            .await?)
+    /// Keeps what was received, and the state of its hash, for the next request.
+    async fn keep(&mut self) -> Result<(), Error> {
+        Ok(self.staged.keep(self.hasher.to_note()).await?)
     }
 
     /// Makes the upload a blob: the bytes become visible, then the links to
     /// them, each durable before the next.
     async fn commit(self, digest: &Digest) -> Result<(), Error> {
-        let store = self.repository.store();
         let actual = match self.hasher.digest(digest.algorithm()) {
             Some(actual) => actual,
             None => {
@@ -261,25 +252,27 @@ impl Upload {
                 Digest::from_hash(Algorithm::Sha512, &sha512.finalize())
             }
         };
+        let Self {
+            repository,
+            stage,
+            staged,
+            hasher,
+            _claim,
+        } = self;
         if actual != *digest {
-            store.discard(&self.stage).await?;
+            drop(staged);
+            repository.store().discard(&stage).await?;
             return Err(Error::DigestMismatch {
                 expected: digest.clone(),
                 actual,
             });
         }
-        let canonical = self.hasher.canonical();
+        let canonical = hasher.canonical();
         // Replaces what may be there already: these bytes were just verified,
         // those may be torn.
-        store
-            .publish(
-                &self.stage,
-                self.hasher.size(),
-                &layout::blob_data(&canonical),
-            )
-            .await?;
-        self.repository.link_blob(digest, &canonical).await?;
-        Ok(store.discard(&self.stage).await?)
+        staged.publish(&layout::blob_data(&canonical)).await?;
+        repository.link_blob(digest, &canonical).await?;
+        Ok(repository.store().discard(&stage).await?)
     }
 
     async fn reread_sha512(&self) -> Result<Sha512, Error> {
@@ -290,7 +283,7 @@ impl Upload {
 
     /// Reads the upload back from an offset on.
     async fn reread(&self, from: u64, mut take: impl FnMut(&[u8]) + Send) -> Result<(), Error> {
-        let mut content = self.repository.store().reread(&self.stage, from).await?;
+        let mut content = self.staged.reread(from).await?;
         while let Some(bytes) = content.next().await {
             take(&bytes.map_err(StorageError::Unavailable)?);
         }
@@ -332,10 +325,6 @@ impl Tap {
 
     fn ended(&self) -> bool {
         self.lock().ended
-    }
-
-    fn size(&self) -> u64 {
-        self.lock().hasher.size()
     }
 
     fn also(&self, sha512: Sha512) {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, Staged, StorageError,
-    Store,
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, StorageError, Store,
+    Upload,
 };
 
 /// Which method was called.
@@ -27,11 +27,13 @@ pub(crate) enum Verb {
     Exists,
     Begin,
     Staged,
+    Resume,
     Append,
-    Annotate,
+    Keep,
     Reread,
     Publish,
     Discard,
+    Address,
     Probe,
     Space,
 }
@@ -39,20 +41,10 @@ pub(crate) enum Verb {
 impl Verb {
     /// Whether the method changes the store.
     pub(crate) fn writes(self) -> bool {
-        use Verb::{
-            Annotate, Append, Begin, Create, Delete, DeleteAll, Discard, Probe, Publish, Put,
-        };
+        use Verb::{Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put};
         matches!(
             self,
-            Put | Create
-                | Delete
-                | DeleteAll
-                | Begin
-                | Append
-                | Annotate
-                | Publish
-                | Discard
-                | Probe
+            Put | Create | Delete | DeleteAll | Begin | Append | Keep | Publish | Discard | Probe
         )
     }
 }
@@ -78,6 +70,12 @@ pub(crate) enum Fault {
 /// A store with faults.
 pub(crate) struct Faulty {
     inner: Arc<dyn Store>,
+    script: Arc<Script>,
+}
+
+/// What was called, and what happens to the calls to come.
+#[derive(Default)]
+struct Script {
     calls: Mutex<Vec<Call>>,
     rules: Mutex<Vec<Rule>>,
     dead_after: Mutex<Option<usize>>,
@@ -95,16 +93,14 @@ impl Faulty {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             inner,
-            calls: Mutex::default(),
-            rules: Mutex::default(),
-            dead_after: Mutex::default(),
+            script: Arc::default(),
         })
     }
 
     /// The next `times` calls of `verb` whose path contains `part` meet `fault`.
     pub(crate) fn on(&self, verb: Verb, part: &str, times: usize, fault: Fault) {
         let part = part.to_owned();
-        self.rules.lock().unwrap().push(Rule {
+        self.script.rules.lock().unwrap().push(Rule {
             verb,
             part,
             times,
@@ -115,20 +111,22 @@ impl Faulty {
     /// After `writes` more calls that write, every call fails: the process was
     /// killed. [`Self::revive`] starts it again.
     pub(crate) fn die_after(&self, writes: usize) {
-        *self.dead_after.lock().unwrap() = Some(writes);
+        *self.script.dead_after.lock().unwrap() = Some(writes);
     }
 
     /// Forgets all faults.
     pub(crate) fn revive(&self) {
-        *self.dead_after.lock().unwrap() = None;
-        self.rules.lock().unwrap().clear();
+        *self.script.dead_after.lock().unwrap() = None;
+        self.script.rules.lock().unwrap().clear();
     }
 
     /// The calls since the last time this was asked.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        std::mem::take(&mut *self.calls.lock().unwrap())
+        std::mem::take(&mut *self.script.calls.lock().unwrap())
     }
+}
 
+impl Script {
     async fn call<T>(
         &self,
         verb: Verb,
@@ -183,32 +181,40 @@ fn error(kind: io::ErrorKind) -> StorageError {
 #[async_trait]
 impl Store for Faulty {
     async fn head(&self, key: &Key) -> Result<Option<Meta>, StorageError> {
-        self.call(Verb::Head, key.as_str(), self.inner.head(key))
+        self.script
+            .call(Verb::Head, key.as_str(), self.inner.head(key))
             .await
     }
     async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError> {
-        self.call(Verb::Get, key.as_str(), self.inner.get(key))
+        self.script
+            .call(Verb::Get, key.as_str(), self.inner.get(key))
             .await
     }
     async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
-        self.call(Verb::Open, key.as_str(), self.inner.open(key))
+        self.script
+            .call(Verb::Open, key.as_str(), self.inner.open(key))
             .await
     }
     async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
-        self.call(Verb::Put, key.as_str(), self.inner.put(key, content))
+        self.script
+            .call(Verb::Put, key.as_str(), self.inner.put(key, content))
             .await
     }
     async fn create(&self, key: &Key, content: Bytes) -> Result<Created, StorageError> {
-        self.call(Verb::Create, key.as_str(), self.inner.create(key, content))
+        self.script
+            .call(Verb::Create, key.as_str(), self.inner.create(key, content))
             .await
     }
     async fn delete(&self, key: &Key) -> Result<(), StorageError> {
-        self.call(Verb::Delete, key.as_str(), self.inner.delete(key))
+        self.script
+            .call(Verb::Delete, key.as_str(), self.inner.delete(key))
             .await
     }
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
         let act = self.inner.delete_all(prefix);
-        self.call(Verb::DeleteAll, prefix.as_str(), act).await
+        self.script
+            .call(Verb::DeleteAll, prefix.as_str(), act)
+            .await
     }
     async fn children(
         &self,
@@ -217,51 +223,82 @@ impl Store for Faulty {
         limit: usize,
     ) -> Result<Vec<Child>, StorageError> {
         let act = self.inner.children(prefix, after, limit);
-        self.call(Verb::Children, prefix.as_str(), act).await
+        self.script.call(Verb::Children, prefix.as_str(), act).await
     }
     async fn exists(&self, prefix: &Prefix) -> Result<bool, StorageError> {
-        self.call(Verb::Exists, prefix.as_str(), self.inner.exists(prefix))
+        self.script
+            .call(Verb::Exists, prefix.as_str(), self.inner.exists(prefix))
             .await
     }
     async fn begin(&self, stage: &Stage, started_at: &str) -> Result<(), StorageError> {
         let act = self.inner.begin(stage, started_at);
-        self.call(Verb::Begin, stage.as_str(), act).await
+        self.script.call(Verb::Begin, stage.as_str(), act).await
     }
-    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError> {
-        self.call(Verb::Staged, stage.as_str(), self.inner.staged(stage))
+    async fn staged(&self, stage: &Stage) -> Result<Option<u64>, StorageError> {
+        self.script
+            .call(Verb::Staged, stage.as_str(), self.inner.staged(stage))
             .await
     }
-    async fn append(
-        &self,
-        stage: &Stage,
-        offset: u64,
-        content: ByteStream,
-    ) -> Result<u64, StorageError> {
-        let act = self.inner.append(stage, offset, content);
-        self.call(Verb::Append, stage.as_str(), act).await
-    }
-    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError> {
-        let act = self.inner.annotate(stage, note);
-        self.call(Verb::Annotate, stage.as_str(), act).await
-    }
-    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError> {
-        let act = self.inner.reread(stage, from);
-        self.call(Verb::Reread, stage.as_str(), act).await
-    }
-    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError> {
-        // By its key: what is published matters more than from where.
-        let act = self.inner.publish(stage, size, key);
-        self.call(Verb::Publish, key.as_str(), act).await
+    async fn resume(&self, stage: &Stage) -> Result<Option<Box<dyn Upload>>, StorageError> {
+        let act = self.inner.resume(stage);
+        let resumed = self.script.call(Verb::Resume, stage.as_str(), act).await?;
+        Ok(resumed.map(|inner| -> Box<dyn Upload> {
+            Box::new(FaultyUpload {
+                inner,
+                stage: stage.as_str().to_owned(),
+                script: self.script.clone(),
+            })
+        }))
     }
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
-        self.call(Verb::Discard, stage.as_str(), self.inner.discard(stage))
+        self.script
+            .call(Verb::Discard, stage.as_str(), self.inner.discard(stage))
+            .await
+    }
+    async fn address(&self, key: &Key) -> Result<Option<String>, StorageError> {
+        self.script
+            .call(Verb::Address, key.as_str(), self.inner.address(key))
             .await
     }
     async fn probe(&self) -> Result<(), StorageError> {
-        self.call(Verb::Probe, "", self.inner.probe()).await
+        self.script.call(Verb::Probe, "", self.inner.probe()).await
     }
     async fn space(&self) -> Result<Option<Space>, StorageError> {
-        self.call(Verb::Space, "", self.inner.space()).await
+        self.script.call(Verb::Space, "", self.inner.space()).await
+    }
+}
+
+/// An upload of a [`Faulty`] store.
+struct FaultyUpload {
+    inner: Box<dyn Upload>,
+    stage: String,
+    script: Arc<Script>,
+}
+
+#[async_trait]
+impl Upload for FaultyUpload {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+    fn note(&self) -> Option<&Bytes> {
+        self.inner.note()
+    }
+    async fn append(&mut self, content: ByteStream) -> Result<(), StorageError> {
+        let act = self.inner.append(content);
+        self.script.call(Verb::Append, &self.stage, act).await
+    }
+    async fn keep(&mut self, note: Bytes) -> Result<(), StorageError> {
+        let act = self.inner.keep(note);
+        self.script.call(Verb::Keep, &self.stage, act).await
+    }
+    async fn reread(&self, from: u64) -> Result<ByteStream, StorageError> {
+        let act = self.inner.reread(from);
+        self.script.call(Verb::Reread, &self.stage, act).await
+    }
+    async fn publish(self: Box<Self>, key: &Key) -> Result<(), StorageError> {
+        // By its key: what is published matters more than from where.
+        let act = self.inner.publish(key);
+        self.script.call(Verb::Publish, key.as_str(), act).await
     }
 }
 

@@ -9,7 +9,8 @@
 //!     _manifests/revisions/<alg>/<hex>/link               the repository holds this manifest
 //!     _manifests/tags/<tag>/current/link                  the manifest that the tag names
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link        every manifest that it ever named
-//!     _uploads/<uuid>/{startedat,data,wharf-note}         an upload session
+//!     _uploads/<uuid>/{startedat,data,wharf-note}         an upload session, on files
+//!     _uploads/<uuid>/{startedat,wharf-…}                 an upload session, in an object store
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
 //! ```
 //!
@@ -46,9 +47,19 @@ impl Key {
     pub(super) fn probe(id: &UploadId) -> Self {
         Self(format!("docker/registry/v2/.wharf-probe-{id}.tmp"))
     }
+
+    /// What an object store is tried out with: `path` below a place of its own.
+    pub(super) fn trial(id: &UploadId, path: &str) -> Self {
+        Self(format!("{}/{path}", Prefix::trial(id).as_str()))
+    }
 }
 
 impl Prefix {
+    /// Where an object store is tried out.
+    pub(super) fn trial(id: &UploadId) -> Self {
+        Self(format!("docker/registry/v2/wharf/probe-{id}"))
+    }
+
     /// The prefix without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,6 +75,26 @@ impl Stage {
     /// When the session was started, in RFC 3339.
     pub fn started_at(&self) -> Key {
         Key(format!("{}/startedat", self.0))
+    }
+
+    /// How far the session is, in an object store.
+    pub(super) fn state(&self) -> Key {
+        Key(format!("{}/wharf-state", self.0))
+    }
+
+    /// A part of its bytes, in an object store. `name` is one component.
+    pub(super) fn segment(&self, name: &str) -> Key {
+        Key(format!("{}/wharf-segments/{name}", self.0))
+    }
+
+    /// The large object that is being put together of its parts.
+    pub(super) fn assembly(&self) -> Key {
+        Key(format!("{}/wharf-assembly", self.0))
+    }
+
+    /// Everything of the session.
+    pub(super) fn all(&self) -> Prefix {
+        Prefix(self.0.clone())
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod contract;
 pub(crate) mod faulty;
 pub mod files;
 pub mod layout;
+pub mod object;
 
 use std::io;
 use std::ops::Range;
@@ -23,6 +24,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use layout::{Key, Prefix, Stage};
+
+/// The driver that `storage` of the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settings {
+    /// `filesystem`
+    Files(files::Settings),
+    /// `s3`, `gcs` or `azure`
+    Object(Box<object::Settings>),
+}
 
 /// Bytes on their way in or out. An error ends the stream.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -81,43 +91,61 @@ pub trait Store: Send + Sync + 'static {
     /// RFC 3339. Not durable: nothing was acknowledged yet.
     async fn begin(&self, stage: &Stage, started_at: &str) -> Result<(), StorageError>;
 
-    /// How far an upload is, or `None` if there is no such upload.
-    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError>;
+    /// How many bytes of an upload were kept, or `None` if there is no such
+    /// upload.
+    async fn staged(&self, stage: &Stage) -> Result<Option<u64>, StorageError>;
 
-    /// Appends to an upload whose size is `offset` and returns its new size.
-    /// Every byte that the stream yielded before an error of its own is kept;
-    /// the error comes back as [`StorageError::Interrupted`]. Another process
-    /// may go on where this one ended. Not durable.
-    async fn append(
-        &self,
-        stage: &Stage,
-        offset: u64,
-        content: ByteStream,
-    ) -> Result<u64, StorageError>;
+    /// Goes on with an upload, whichever process wrote to it before, or `None`
+    /// if there is no such upload. Waits a while for another writer.
+    async fn resume(&self, stage: &Stage) -> Result<Option<Box<dyn Upload>>, StorageError>;
 
-    /// Keeps a small note beside an upload (the state of its hash), replacing
-    /// the one before. Not durable, and possibly out of step after a crash: it
-    /// must say which size it stands for. It comes back only while what was
-    /// appended before it is sure to be unchanged: never after a power cut.
-    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError>;
-
-    /// The bytes of an upload from an offset on.
-    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError>;
-
-    /// Makes the whole upload, which must have `size` bytes, visible under a key
-    /// at once, replacing what was there; durable on return. The session is gone afterwards except for what
-    /// [`Store::discard`] clears away. Copies nothing through this process.
-    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError>;
-
-    /// Forgets an upload and frees its space; absent is success.
+    /// Forgets an upload and frees its space; absent is success. What was
+    /// published of it stays.
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError>;
 
-    /// Writes, reads and removes a small record: whether the store works. One
-    /// that was opened only for reading is only looked at.
+    /// Where a client may fetch a key's bytes by itself for a while, if the
+    /// store can say so. The address grants access: it must not be logged.
+    async fn address(&self, key: &Key) -> Result<Option<String>, StorageError>;
+
+    /// Whether the store works: files are written, read and removed, unless they
+    /// were opened only for reading; an object store is asked for something.
     async fn probe(&self) -> Result<(), StorageError>;
 
     /// Free and total bytes of the volume, where that means something.
     async fn space(&self) -> Result<Option<Space>, StorageError>;
+}
+
+/// An upload that is being written to: bytes go to its end, and whoever
+/// resumes it later finds those that were kept. Dropping it loses what was not.
+#[async_trait]
+pub trait Upload: Send + Sync {
+    /// Bytes so far, kept or not.
+    fn size(&self) -> u64;
+
+    /// What [`Upload::keep`] noted last, possibly by another process, and
+    /// possibly for fewer bytes than there are. It comes back only while what
+    /// it stands for is sure to be unchanged: on files never after a power cut.
+    fn note(&self) -> Option<&Bytes>;
+
+    /// Takes every byte that the stream yields before an error of its own,
+    /// which comes back as [`StorageError::Interrupted`]. After any other error
+    /// the upload has to be resumed anew.
+    async fn append(&mut self, content: ByteStream) -> Result<(), StorageError>;
+
+    /// Keeps what was appended, so that another process can go on with it, and
+    /// a small note beside it (the state of its hash). Not durable on files.
+    ///
+    /// # Errors
+    /// [`StorageError::WrongOffset`] if another writer was faster.
+    async fn keep(&mut self, note: Bytes) -> Result<(), StorageError>;
+
+    /// The bytes from an offset on.
+    async fn reread(&self, from: u64) -> Result<ByteStream, StorageError>;
+
+    /// Makes the whole upload visible under a key at once, replacing what was
+    /// there; durable on return. Copies nothing through this process. What is
+    /// left of the session is for [`Store::discard`].
+    async fn publish(self: Box<Self>, key: &Key) -> Result<(), StorageError>;
 }
 
 /// What [`Store::head`] tells about a key.
@@ -161,15 +189,6 @@ pub struct Child {
     pub name: String,
     /// Whether more lies below it.
     pub is_prefix: bool,
-}
-
-/// The state of an upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staged {
-    /// Bytes that can be read back.
-    pub size: u64,
-    /// What [`Store::annotate`] kept last.
-    pub note: Option<Bytes>,
 }
 
 /// Room on the volume.

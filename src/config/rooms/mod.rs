@@ -1,11 +1,13 @@
 //! A checked tree into each room's own settings.
 
 mod http;
+mod objects;
 mod observe;
 mod registry;
+mod storage;
 mod tls;
 
-pub(super) use registry::DEFAULT_THREADS;
+pub(super) use storage::DEFAULT_THREADS;
 
 use super::Config;
 use super::report::Report;
@@ -21,7 +23,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     version(&root);
     Config {
         log: observe::log(&root),
-        storage: registry::files(&root.section("storage")),
+        storage: storage::storage(&root.section("storage")),
         registry: registry::registry(&root),
         auth: registry::auth(&root.section("auth")),
         http: http::wire(&root.section("http")),

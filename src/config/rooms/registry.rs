@@ -1,4 +1,4 @@
-//! `storage`, `auth`, `validation`, `catalog` and `tags`.
+//! What stands beside the driver in `storage`; `auth`, `validation`, `catalog` and `tags`.
 
 use std::path::PathBuf;
 
@@ -6,48 +6,8 @@ use regex_lite::Regex;
 
 use super::super::section::Section;
 use super::super::values::{boolean, number, period, text, word};
+use crate::auth;
 use crate::registry::{IndexChildren, Platform, Purging, Settings, Validation};
-use crate::{auth, storage};
-
-const DEFAULT_ROOT: &str = "/var/lib/registry";
-pub(in crate::config) const DEFAULT_THREADS: usize = 100;
-/// registry:2 raises smaller values, too.
-const MINIMUM_THREADS: usize = 25;
-
-/// What stands beside the driver in `storage`.
-const BESIDE: [&str; 5] = ["cache", "delete", "maintenance", "redirect", "tag"];
-
-/// `storage.filesystem`, which must be the only driver.
-pub(super) fn files(storage: &Section<'_>) -> storage::files::Settings {
-    let drivers: Vec<&str> = storage
-        .names()
-        .filter(|name| !BESIDE.contains(name))
-        .collect();
-    match drivers.as_slice() {
-        [] => storage.problem("no driver; write `filesystem` with its `rootdirectory` below it"),
-        [_] => {}
-        several => storage.problem(format!(
-            "several drivers ({}); leave one",
-            several.join(", ")
-        )),
-    }
-    let filesystem = storage.section("filesystem");
-    let max_threads = filesystem.read("maxthreads", number);
-    if max_threads.is_some_and(|threads| threads < MINIMUM_THREADS) {
-        filesystem.note_of(
-            "maxthreads",
-            format!("raised to {MINIMUM_THREADS}, the least"),
-        );
-    }
-    storage::files::Settings {
-        root: PathBuf::from(
-            filesystem
-                .read("rootdirectory", text)
-                .unwrap_or_else(|| DEFAULT_ROOT.to_owned()),
-        ),
-        max_threads: max_threads.unwrap_or(DEFAULT_THREADS).max(MINIMUM_THREADS),
-    }
-}
 
 /// What the registry itself can be told.
 pub(super) fn registry(root: &Section<'_>) -> Settings {

@@ -4,6 +4,7 @@
 //! here.
 
 mod http;
+mod objects;
 mod observe;
 mod operations;
 mod storage;

@@ -45,7 +45,7 @@ pub(super) const MIDDLEWARE: Key = key(
             "wharf has no such middleware, and it may be what keeps somebody out; remove it",
         ),
         key("storage", MIDDLEWARES)
-            .ignored("it only changes from where blobs are pulled, and wharf serves them itself"),
+            .ignored("it only changes from where blobs are pulled, and that is wharf or its store"),
     ]),
 );
 
@@ -110,7 +110,7 @@ pub(super) const REDIS: Key = key(
         ),
     ]),
 )
-.ignored("wharf needs no cache beside the volume");
+.ignored("wharf needs no cache beside the storage");
 
 pub(super) const CATALOG: Key = key(
     "catalog",

@@ -1,6 +1,7 @@
 //! `storage`: one driver and its siblings.
 
 use super::Kind::{Bool, Choice, Duration, Integer, Path, Section, Text, Word};
+use super::objects::{AZURE, GCS, s3};
 use super::{Key, key};
 
 pub(super) const STORAGE: Key = key(
@@ -8,8 +9,8 @@ pub(super) const STORAGE: Key = key(
     Choice(&[
         FILESYSTEM,
         INMEMORY,
-        s3("s3"),
-        s3("s3aws"),
+        s3("s3", "Amazon S3 and what speaks its protocol."),
+        s3("s3aws", "Another name of `s3`."),
         GCS,
         AZURE,
         SWIFT,
@@ -37,77 +38,7 @@ const FILESYSTEM: Key = key(
 .remark("The tree of registry:2 and registry:3, read and written as it is.");
 
 const INMEMORY: Key = key("inmemory", Section(&[]))
-    .refused("everything would be lost when the registry stops; use `filesystem`");
-
-const fn s3(name: &'static str) -> Key {
-    key(name, Section(S3)).refused("wharf keeps images in files only; use `filesystem`, with the bucket's content copied into `rootdirectory`")
-}
-
-const S3: &[Key] = &[
-    key("accesskey", Text).secret(),
-    key("secretkey", Text).secret(),
-    key("region", Text),
-    key("regionendpoint", Text),
-    key("redirectendpoint", Text),
-    key("forcepathstyle", Bool),
-    key("bucket", Text),
-    key("encrypt", Bool),
-    key("keyid", Text),
-    key("secure", Bool),
-    key("skipverify", Bool),
-    key("v4auth", Bool),
-    key("chunksize", Integer),
-    key("multipartcopychunksize", Integer),
-    key("multipartcopymaxconcurrency", Integer),
-    key("multipartcopythresholdsize", Integer),
-    key("rootdirectory", Text),
-    key("storageclass", Text),
-    key("objectacl", Text),
-    key("useragent", Text),
-    key("usedualstack", Bool),
-    key("accelerate", Bool),
-    key("usefipsendpoint", Bool),
-    key("loglevel", Text),
-];
-
-const GCS: Key = key(
-    "gcs",
-    Section(&[
-        key("bucket", Text),
-        key("keyfile", Path),
-        key("credentials", super::Kind::Any),
-        key("rootdirectory", Text),
-        key("chunksize", Integer),
-        key("maxconcurrency", Integer),
-    ]),
-)
-.refused("wharf keeps images in files only; use `filesystem`, with the bucket's content copied into `rootdirectory`");
-
-const AZURE: Key = key(
-    "azure",
-    Section(&[
-        key("accountname", Text),
-        key("accountkey", Text).secret(),
-        key("container", Text),
-        key(
-            "credentials",
-            Section(&[
-                key("type", Text),
-                key("clientid", Text),
-                key("tenantid", Text),
-                key("secret", Text).secret(),
-            ]),
-        ),
-        key("connectionstring", Text).secret(),
-        key("realm", Text),
-        key("serviceurl", Text),
-        key("rootdirectory", Text),
-        key("max_retries", Integer),
-        key("retry_delay", Duration),
-        key("skipverify", Bool),
-    ]),
-)
-.refused("wharf keeps images in files only; use `filesystem`, with the container's content copied into `rootdirectory`");
+    .refused("everything would be lost when the registry stops; use `filesystem` or `s3`");
 
 const SWIFT: Key = key(
     "swift",
@@ -135,7 +66,7 @@ const SWIFT: Key = key(
         key("tempurlmethods", super::Kind::List(&Text)),
     ]),
 )
-.refused("wharf keeps images in files only, and registry:3 has no swift either; use `filesystem`, with the container's content copied into `rootdirectory`");
+.refused("wharf has no swift driver, and registry:3 hasn't either; use `s3` with swift's S3 API as `regionendpoint`, or `filesystem` with the container's content copied into `rootdirectory`");
 
 const OSS: Key = key(
     "oss",
@@ -153,7 +84,7 @@ const OSS: Key = key(
         key("rootdirectory", Text),
     ]),
 )
-.refused("wharf keeps images in files only, and registry:3 has no oss either; use `filesystem`, with the bucket's content copied into `rootdirectory`");
+.refused("wharf has no oss driver, and registry:3 hasn't either; use `s3` with OSS's S3 endpoint as `regionendpoint` and `forcepathstyle: false`, or `filesystem` with the bucket's content copied into `rootdirectory`");
 
 const DELETE: Key = key(
     "delete",
@@ -170,10 +101,14 @@ const CACHE: Key = key(
         key("blobdescriptorsize", Integer),
     ]),
 )
-.ignored("wharf reads descriptors from the volume, whose pages the system keeps in memory");
+.ignored("wharf asks the storage itself, so that what is deleted is gone for everybody");
 
-const REDIRECT: Key = key("redirect", Section(&[key("disable", Bool)]))
-    .ignored("blobs on a filesystem are never redirected");
+const REDIRECT: Key = key(
+    "redirect",
+    Section(&[key("disable", Bool)
+        .default("false")
+        .remark("Whether blobs in an object store are served by wharf itself, rather than by sending clients to the store. Files are always served by wharf.")]),
+);
 
 const TAG: Key = key("tag", Section(&[key("concurrencylimit", Integer)]))
     .ignored("wharf bounds its work by itself");

@@ -55,7 +55,7 @@ fn what_variables_get_wrong_is_told_by_their_names() {
             note REGISTRY_HTTP_ADDR_PORT: unknown variable, ignored\n\
             note REGISTRY_HTTP_DRAINTIMEOUT: http.draintimeout: `60` without a unit counts nanoseconds; did you mean `60s`?\n\
             note REGISTRY_LOG_LEVEL: is empty, and so unsets what config.yml:3:14 sets\n\
-            note REGISTRY_REDIS_ADDR: redis: not supported, ignored because wharf needs no cache beside the volume\n\
+            note REGISTRY_REDIS_ADDR: redis: not supported, ignored because wharf needs no cache beside the storage\n\
             note REGISTRY_REDIS_TLS_CERTIFICATE_FILE: unknown variable, ignored; only secrets can stand in files of their own\n\
             REGISTRY_AUTH_HTPASWD_REALM: unknown variable; did you mean `REGISTRY_AUTH_HTPASSWD_REALM`?\n\
             REGISTRY_CATALOG: is empty, and so would unset the whole section at config.yml:4:10; give it a value or remove the variable\n\
@@ -122,7 +122,6 @@ fn what_files_get_wrong_is_told_with_its_place() {
             &[]
         ),
         "config.yml:2:1: storage: several drivers (filesystem, s3, filesytem); leave one\n\
-            config.yml:4:3: storage.s3: not supported: wharf keeps images in files only; use `filesystem`, with the bucket's content copied into `rootdirectory`\n\
             config.yml:5:3: unknown key `filesytem` in `storage`; did you mean `filesystem`?\n\
             config.yml:6:1: auth: several types (htpasswd, token); leave one\n\
             config.yml:7:3: auth.htpasswd: needs `path`\n\
@@ -153,10 +152,10 @@ fn what_is_not_supported_is_named() {
              health: {http: [{uri: 'http://x'}]}\n\
              validation: {enabled: true}\n"
         ),
-        "note config.yml:3:1: redis: not supported, ignored because wharf needs no cache beside the volume\n\
+        "note config.yml:3:1: redis: not supported, ignored because wharf needs no cache beside the storage\n\
             note config.yml:5:1: reporting: not supported, ignored because wharf reports to nobody; registry:3 doesn't either\n\
             note config.yml:6:1: compatibility: not supported, ignored because docker's schema 1 is refused, as in registry:3; push such images again with a current docker\n\
-            note config.yml:7:14: middleware.storage: not supported, ignored because it only changes from where blobs are pulled, and wharf serves them itself\n\
+            note config.yml:7:14: middleware.storage: not supported, ignored because it only changes from where blobs are pulled, and that is wharf or its store\n\
             note config.yml:9:52: proxy.username: not supported, ignored because it belongs to `proxy.remoteurl`\n\
             note config.yml:10:8: http.secret: not supported, ignored because wharf keeps the state of uploads in the store, where every replica sees it\n\
             note config.yml:11:7: log.hooks: not supported, ignored because wharf doesn't send mail; let what collects the log do it\n\
@@ -170,7 +169,7 @@ fn what_is_not_supported_is_named() {
     );
     assert_eq!(
         told("version: 0.1\nstorage: inmemory\nauth: silly\n", &[]),
-        "config.yml:2:10: storage.inmemory: not supported: everything would be lost when the registry stops; use `filesystem`\n\
+        "config.yml:2:10: storage.inmemory: not supported: everything would be lost when the registry stops; use `filesystem` or `s3`\n\
             config.yml:3:7: auth.silly: not supported: it lets everybody in who sends any login at all; use `htpasswd`"
     );
 }

@@ -1,6 +1,7 @@
 //! Whole files and environments: what they mean.
 
 mod messages;
+mod objects;
 mod shipped;
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::{Config, Loaded};
 use crate::registry::{IndexChildren, Platform};
 use crate::server::Listen;
 use crate::server::tls::{ClientAuth, Version};
-use crate::{auth, observe};
+use crate::{auth, observe, storage};
 
 const MINIMAL: &str = "version: 0.1\nstorage: filesystem\n";
 
@@ -48,6 +49,13 @@ fn config(text: &str, variables: &[(&str, &str)]) -> Config {
     load(text, variables).unwrap().config
 }
 
+fn files(config: &Config) -> &storage::files::Settings {
+    match &config.storage {
+        storage::Settings::Files(files) => files,
+        storage::Settings::Object(objects) => panic!("{objects:?}"),
+    }
+}
+
 /// What is told of a configuration, one line each.
 fn told(text: &str, variables: &[(&str, &str)]) -> String {
     let lines = |notes: &[super::Note]| -> Vec<String> {
@@ -70,12 +78,12 @@ fn registry_2_s_default_file_means_the_same() {
     assert_eq!(
         notes,
         [
-            "config.yml:6:3: storage.cache: not supported, ignored because wharf reads descriptors from the volume, whose pages the system keeps in memory"
+            "config.yml:6:3: storage.cache: not supported, ignored because wharf asks the storage itself, so that what is deleted is gone for everybody"
         ]
     );
     let config = loaded.config;
-    assert_eq!(config.storage.root, Path::new("/var/lib/registry"));
-    assert_eq!(config.storage.max_threads, 100);
+    assert_eq!(files(&config).root, Path::new("/var/lib/registry"));
+    assert_eq!(files(&config).max_threads, 100);
     assert!(!config.registry.delete);
     assert!(!config.registry.read_only);
     assert!(config.registry.purging.enabled);
@@ -122,18 +130,18 @@ fn the_guide_s_variables_work() {
             ("REGISTRY_CONFIGURATION_PATH", "/x"),
         ],
     );
-    let auth::Settings::Htpasswd(htpasswd) = config.auth else {
+    let auth::Settings::Htpasswd(htpasswd) = &config.auth else {
         panic!("open");
     };
     assert_eq!(htpasswd.realm, "Registry Realm");
     assert_eq!(htpasswd.path, Path::new("/auth/htpasswd"));
     assert_eq!(config.server.listen, Listen::Tcp("0.0.0.0:443".to_owned()));
-    let tls = config.server.tls.unwrap();
+    let tls = config.server.tls.as_ref().unwrap();
     assert_eq!(tls.certificate, Path::new("/certs/domain.crt"));
     assert_eq!(tls.key, Path::new("/certs/domain.key"));
     assert_eq!(tls.minimum, Version::Tls12);
     assert!(config.registry.delete);
-    assert_eq!(config.storage.root, Path::new("/somewhere"));
+    assert_eq!(files(&config).root, Path::new("/somewhere"));
 }
 
 #[test]
@@ -187,7 +195,7 @@ validation:
     assert_eq!(config.log.format, observe::log::Format::Json);
     assert_eq!(config.log.fields[2], ("build".to_owned(), "007".to_owned()));
     assert!(!config.log.requests);
-    assert_eq!(config.storage.max_threads, 25);
+    assert_eq!(files(&config).max_threads, 25);
     assert!(config.registry.delete && config.registry.read_only);
     assert!(config.registry.purging.dry_run && !config.registry.purging.enabled);
     assert_eq!(config.registry.purging.age, Duration::from_secs(86_400));
@@ -344,7 +352,7 @@ fn a_type_alone_takes_the_place_of_the_section() {
             ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/data"),
         ],
     );
-    assert_eq!(config.storage.root, Path::new("/data"));
+    assert_eq!(files(&config).root, Path::new("/data"));
     assert!(
         !config.registry.delete,
         "registry:2 replaces the whole section"

@@ -44,7 +44,8 @@ macro_rules! stamp_contract {
                 uploads_are_listed, the_probe_leaves_nothing, space_is_plausible,
             }
             uploads {
-                an_upload_grows_and_another_process_goes_on, append_checks_the_offset,
+                an_upload_grows_and_another_process_goes_on,
+                what_was_not_kept_may_be_lost_but_never_other,
                 a_broken_stream_keeps_what_came, many_small_parts_are_one_upload,
                 a_large_upload_is_kept_byte_for_byte, a_dropped_append_leaves_a_usable_upload,
                 notes_replace_each_other, an_upload_without_a_session_is_refused,
@@ -115,8 +116,10 @@ async fn content(store: &dyn Store, key: &Key) -> Vec<u8> {
 async fn uploaded(store: &dyn Store, content: &[u8]) -> Stage {
     let stage = stage();
     store.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
-    let size = store.append(&stage, 0, parts(content, 64 * 1024)).await;
-    assert_eq!(size.unwrap(), content.len() as u64);
+    let mut upload = store.resume(&stage).await.unwrap().unwrap();
+    upload.append(parts(content, 64 * 1024)).await.unwrap();
+    assert_eq!(upload.size(), content.len() as u64);
+    upload.keep(Bytes::new()).await.unwrap();
     stage
 }
 

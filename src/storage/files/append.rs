@@ -7,15 +7,19 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use rustix::fs::Advice;
 use tokio::task::JoinHandle;
 
+use super::Files;
+use super::durable::Durable;
 use super::fault::{during, unwritten};
-use super::stage::Session;
+use super::read::{EAGER, Reader};
+use super::stage::{Opened, Session};
 use super::workers::{Workers, ended};
-use crate::storage::{ByteStream, StorageError};
+use crate::storage::{ByteStream, Content as _, Key, StorageError, Upload};
 
 /// Enough for one write, in bytes.
 const BATCH: usize = 512 * 1024;
@@ -28,44 +32,104 @@ const PARTS: usize = 1024;
 /// the end of a large upload finds little to do.
 const WRITE_BACK: u64 = 8 * 1024 * 1024;
 
-/// Appends `content` to a session of `offset` bytes, and returns its new size.
-pub(super) async fn append(
-    workers: &Workers,
+/// A session that this process writes to: nobody else does until it is dropped.
+pub(super) struct FileUpload {
+    reader: Reader,
+    durable: Arc<Durable>,
     session: Session,
-    offset: u64,
-    mut content: ByteStream,
-) -> Result<u64, StorageError> {
-    let path = session.data.clone();
-    let open = move || session.open_at(offset);
-    let file = workers.run_when_free(open).await?;
-    let mut writer = Writer {
-        workers,
-        file: Arc::new(file),
-        path,
-        offset,
-        running: None,
-    };
-    let mut batch = Batch::default();
-    let broken = loop {
-        match content.next().await {
-            Some(Ok(part)) => {
-                batch.push(part);
-                if batch.is_full() {
-                    writer.start(std::mem::take(&mut batch)).await?;
-                }
-            }
-            Some(Err(cause)) => break Some(cause),
-            None => break None,
+    file: Arc<File>,
+    size: u64,
+    note: Option<Bytes>,
+}
+
+impl FileUpload {
+    pub(super) fn new(files: &Files, opened: Opened) -> Self {
+        Self {
+            reader: files.reader.clone(),
+            durable: files.durable.clone(),
+            session: opened.session,
+            file: Arc::new(opened.file),
+            size: opened.size,
+            note: opened.note,
         }
-    };
-    writer.start(batch).await?;
-    writer.finish().await?;
-    match broken {
-        None => Ok(writer.offset),
-        Some(cause) => Err(StorageError::Interrupted {
-            size: writer.offset,
-            cause,
-        }),
+    }
+}
+
+#[async_trait]
+impl Upload for FileUpload {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn note(&self) -> Option<&Bytes> {
+        self.note.as_ref()
+    }
+
+    async fn append(&mut self, mut content: ByteStream) -> Result<(), StorageError> {
+        let mut writer = Writer {
+            workers: &self.reader.workers,
+            file: self.file.clone(),
+            path: self.session.data.clone(),
+            offset: self.size,
+            running: None,
+        };
+        let mut batch = Batch::default();
+        let broken = loop {
+            match content.next().await {
+                Some(Ok(part)) => {
+                    batch.push(part);
+                    if batch.is_full() {
+                        writer.start(std::mem::take(&mut batch)).await?;
+                    }
+                }
+                Some(Err(cause)) => break Some(cause),
+                None => break None,
+            }
+        };
+        writer.start(batch).await?;
+        writer.finish().await?;
+        self.size = writer.offset;
+        match broken {
+            None => Ok(()),
+            Some(cause) => Err(StorageError::Interrupted {
+                size: self.size,
+                cause,
+            }),
+        }
+    }
+
+    async fn keep(&mut self, note: Bytes) -> Result<(), StorageError> {
+        self.note = Some(note.clone());
+        let session = self.session.clone();
+        let annotate = move || session.annotate(&note);
+        self.reader.workers.run(annotate).await
+    }
+
+    async fn reread(&self, from: u64) -> Result<ByteStream, StorageError> {
+        let size = match self.reader.open(&self.session.data, EAGER).await? {
+            Some(found) if from <= found.meta.size => {
+                return Ok(found.content.read(from..found.meta.size));
+            }
+            Some(found) => found.meta.size,
+            None => return Err(StorageError::UnknownStage),
+        };
+        Err(StorageError::WrongOffset {
+            expected: from,
+            actual: size,
+        })
+    }
+
+    async fn publish(self: Box<Self>, key: &Key) -> Result<(), StorageError> {
+        let target = self.durable.root().join(key.as_str());
+        let Self {
+            reader,
+            durable,
+            session,
+            file,
+            ..
+        } = *self;
+        let publish = move || session.publish(&durable, &file, &target);
+        reader.workers.run(publish).await
     }
 }
 

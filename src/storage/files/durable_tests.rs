@@ -282,8 +282,9 @@ fn what_a_crash_left_goes_with_a_later_write() {
 fn publish_syncs_the_bytes_before_they_get_their_name() {
     let rig = Rig::new();
     let session = begun(&rig);
-    let published = session.publish(&rig.durable, 0, &rig.path("ab/data"));
-    assert_eq!(published.unwrap(), Some(()));
+    let opened = session.open().unwrap().unwrap().unwrap();
+    let published = session.publish(&rig.durable, &opened.file, &rig.path("ab/data"));
+    published.unwrap();
     let synced = format!("sync {}", shown(&session.data));
     let order = [
         synced.as_str(),
@@ -301,12 +302,15 @@ fn bytes_that_failed_to_sync_are_never_published() {
     let session = begun(&rig);
     rig.fail(&format!("sync {}", shown(&session.data)), ErrorKind::Other);
     let target = rig.path("ab/data");
-    session.publish(&rig.durable, 0, &target).unwrap_err();
+    let opened = session.open().unwrap().unwrap().unwrap();
+    let publish = || session.publish(&rig.durable, &opened.file, &target);
+    publish().unwrap_err();
     rig.durable.disk.failing.lock().unwrap().clear();
-    let again = session.publish(&rig.durable, 0, &target).unwrap_err();
+    let again = publish().unwrap_err();
     assert!(matches!(again, StorageError::UnknownStage), "{again}");
     assert!(!target.exists());
-    assert!(session.staged().unwrap().is_none());
+    assert!(session.size().unwrap().is_none());
+    assert!(session.open().unwrap().unwrap().is_none());
 }
 
 /// A session of no bytes.

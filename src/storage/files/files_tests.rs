@@ -4,12 +4,13 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use futures_util::TryStreamExt as _;
+use bytes::Bytes;
+use futures_util::{TryStreamExt as _, stream};
 
 use super::*;
 use crate::oci::{Algorithm, RepositoryName};
 use crate::storage::contract::{Bench, stamp_contract};
-use crate::storage::layout;
+use crate::storage::{ByteStream, layout};
 
 fn opened(root: &Path) -> Files {
     Files::open(&Settings {
@@ -74,24 +75,29 @@ async fn an_upload_that_registry2_began_is_continued() {
     write(&files, &below("startedat"), b"2026-08-18T11:55:22Z");
     write(&files, &below("hashstates/sha256/0"), b"sha\x03");
     // Without any bytes yet `data` may be missing.
-    let none = Staged {
-        size: 0,
-        note: None,
-    };
-    assert_eq!(files.staged(&stage).await.unwrap(), Some(none));
-    let stream = files.reread(&stage, 0).await.unwrap();
-    assert!(stream.try_collect::<Vec<_>>().await.unwrap().is_empty());
+    assert_eq!(files.staged(&stage).await.unwrap(), Some(0));
+    let mut upload = files.resume(&stage).await.unwrap().unwrap();
+    let stream = upload.reread(0).await.unwrap();
+    assert!(
+        stream
+            .try_collect::<Vec<_>>()
+            .await
+            .unwrap()
+            .concat()
+            .is_empty()
+    );
 
-    let content = || -> ByteStream { Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))])) };
-    assert_eq!(files.append(&stage, 0, content()).await.unwrap(), 5);
-    files.publish(&stage, 5, &blob()).await.unwrap();
+    let content: ByteStream = Box::pin(stream::iter([Ok(Bytes::from_static(b"bytes"))]));
+    upload.append(content).await.unwrap();
+    upload.publish(&blob()).await.unwrap();
     assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "bytes");
     files.discard(&stage).await.unwrap();
     assert!(!files.path(stage.as_str()).exists());
 
     // The same for an upload of no bytes.
     write(&files, &below("startedat"), b"2026-08-18T11:55:22Z");
-    files.publish(&stage, 0, &blob()).await.unwrap();
+    let upload = files.resume(&stage).await.unwrap().unwrap();
+    upload.publish(&blob()).await.unwrap();
     assert_eq!(files.get(&blob()).await.unwrap().unwrap(), "");
 }
 
@@ -167,15 +173,23 @@ async fn two_uploads_at_once_to_one_session_exclude_each_other() {
             std::iter::repeat_with(move || Ok(Bytes::from(vec![byte; 100_000]))).take(20),
         ))
     };
-    let (first, second) = tokio::join!(
-        files.append(&stage, 0, content(1)),
-        files.append(&stage, 0, content(2)),
-    );
-    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
-    files.publish(&stage, 2_000_000, &blob()).await.unwrap();
+    let write = |byte: u8| {
+        let (files, stage, content) = (&files, &stage, content(byte));
+        async move {
+            let mut upload = files.resume(stage).await.unwrap().unwrap();
+            let begin = upload.size();
+            upload.append(content).await.unwrap();
+            begin
+        }
+    };
+    let (first, second) = tokio::join!(write(1), write(2));
+    assert_eq!(first.min(second), 0);
+    assert_eq!(first.max(second), 2_000_000);
+    let upload = files.resume(&stage).await.unwrap().unwrap();
+    upload.publish(&blob()).await.unwrap();
     let kept = files.get(&blob()).await.unwrap().unwrap();
-    assert_eq!(kept.len(), 2_000_000);
-    assert!(kept.iter().all(|byte| *byte == kept[0]));
+    assert_eq!(kept.len(), 4_000_000);
+    assert!(kept[..2_000_000].iter().all(|byte| *byte == kept[0]));
 }
 
 #[tokio::test]
@@ -201,19 +215,15 @@ async fn a_note_of_another_boot_is_forgotten() {
     let files = opened(dir.path());
     let stage = layout::upload(&repository(), &UploadId::random());
     files.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
-    files
-        .annotate(&stage, Bytes::from_static(b"note"))
-        .await
-        .unwrap();
-    assert_eq!(
-        files.staged(&stage).await.unwrap().unwrap().note.unwrap(),
-        "note"
-    );
+    let resume = async || files.resume(&stage).await.unwrap().unwrap();
+    let kept = Bytes::from_static(b"note");
+    resume().await.keep(kept.clone()).await.unwrap();
+    assert_eq!(resume().await.note(), Some(&kept));
     let note = files.path(&format!("{}/wharf-note", stage.as_str()));
     let mut bytes = std::fs::read(&note).unwrap();
     bytes[0] ^= 1;
     std::fs::write(&note, bytes).unwrap();
-    assert_eq!(files.staged(&stage).await.unwrap().unwrap().note, None);
+    assert_eq!(resume().await.note(), None);
 }
 
 /// `/proc/self` can be written by nobody, not even by root.

@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream;
 
+use self::append::FileUpload;
 use self::blocks::Blocks;
 use self::cached::Lookup;
 use self::disk::Posix;
@@ -33,8 +33,8 @@ use self::read::{EAGER, Reader, Source};
 use self::stage::Session;
 use self::workers::Workers;
 use super::{
-    ByteStream, Child, Content as _, Created, Key, MAX_RECORD, Meta, Object, Prefix, Space, Stage,
-    Staged, StorageError, Store,
+    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Space, Stage, StorageError, Store,
+    Upload,
 };
 use crate::oci::UploadId;
 
@@ -180,55 +180,28 @@ impl Store for Files {
             .await
     }
 
-    async fn staged(&self, stage: &Stage) -> Result<Option<Staged>, StorageError> {
+    async fn staged(&self, stage: &Stage) -> Result<Option<u64>, StorageError> {
         let session = self.session(stage);
-        self.reader.workers.run(move || session.staged()).await
+        self.reader.workers.run(move || session.size()).await
     }
 
-    async fn append(
-        &self,
-        stage: &Stage,
-        offset: u64,
-        content: ByteStream,
-    ) -> Result<u64, StorageError> {
-        append::append(&self.reader.workers, self.session(stage), offset, content).await
-    }
-
-    async fn annotate(&self, stage: &Stage, note: Bytes) -> Result<(), StorageError> {
+    async fn resume(&self, stage: &Stage) -> Result<Option<Box<dyn Upload>>, StorageError> {
         let session = self.session(stage);
-        let annotate = move || session.annotate(&note);
-        self.reader.workers.run(annotate).await
-    }
-
-    async fn reread(&self, stage: &Stage, from: u64) -> Result<ByteStream, StorageError> {
-        let session = self.session(stage);
-        let size = match self.reader.open(&session.data, EAGER).await? {
-            Some(found) if from <= found.meta.size => {
-                return Ok(found.content.read(from..found.meta.size));
-            }
-            Some(found) => found.meta.size,
-            None if self.reader.head(&session.started_at).await?.is_none() => {
-                return Err(StorageError::UnknownStage);
-            }
-            None if from == 0 => return Ok(Box::pin(stream::empty())),
-            None => 0,
-        };
-        Err(StorageError::WrongOffset {
-            expected: from,
-            actual: size,
+        let open = move || session.open();
+        Ok(match self.reader.workers.run_when_free(open).await? {
+            Some(opened) => Some(Box::new(FileUpload::new(self, opened))),
+            None => None,
         })
-    }
-
-    async fn publish(&self, stage: &Stage, size: u64, key: &Key) -> Result<(), StorageError> {
-        let (session, path) = (self.session(stage), self.path(key.as_str()));
-        let durable = self.durable.clone();
-        let publish = move || session.publish(&durable, size, &path);
-        self.reader.workers.run_when_free(publish).await
     }
 
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
         let session = self.session(stage);
         self.reader.workers.run(move || session.discard()).await
+    }
+
+    /// Files are served by us.
+    async fn address(&self, _: &Key) -> Result<Option<String>, StorageError> {
+        Ok(None)
     }
 
     async fn probe(&self) -> Result<(), StorageError> {

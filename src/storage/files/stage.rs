@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::disk::{Disk, remove_tree};
@@ -21,7 +22,7 @@ use super::durable::{Durable, temporary};
 use super::fault::{during, is_absent, unread, unwritten};
 use super::read::{open_now, read_now};
 use crate::oci::UploadId;
-use crate::storage::{Stage, Staged, StorageError};
+use crate::storage::{Stage, StorageError};
 
 /// The largest note that is read back, in bytes.
 const LARGEST_NOTE: u64 = 64 * 1024;
@@ -33,6 +34,15 @@ pub(super) struct Session {
     pub(super) data: PathBuf,
     pub(super) started_at: PathBuf,
     note: PathBuf,
+}
+
+/// A session that is open for writing.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    /// Locked against other writers until it is closed.
+    pub(super) file: File,
+    pub(super) size: u64,
+    pub(super) note: Option<Bytes>,
 }
 
 impl Session {
@@ -61,43 +71,53 @@ impl Session {
         Ok(())
     }
 
-    /// Measures the session.
-    pub(super) fn staged(&self) -> Result<Option<Staged>, StorageError> {
-        let open = |path: &Path| open_now(path).map_err(|error| unread(path, &error));
-        if open(&self.started_at)?.is_none() {
+    /// How many bytes the session has, if there is one.
+    pub(super) fn size(&self) -> Result<Option<u64>, StorageError> {
+        if !self.is_there()? {
             return Ok(None);
         }
-        let size = open(&self.data)?.map_or(0, |(_, meta)| meta.size);
-        let note = match open(&self.note)? {
-            Some((file, meta)) if meta.size <= LARGEST_NOTE => {
-                let note = read_now(&file, meta.size);
-                let note = note.map_err(|error| unread(&self.note, &error))?;
-                note.strip_prefix(boot_id())
-                    .map(|rest| note.slice_ref(rest))
-            }
-            _ => None,
-        };
-        Ok(Some(Staged { size, note }))
+        let data = open_now(&self.data).map_err(|error| unread(&self.data, &error))?;
+        Ok(Some(data.map_or(0, |(_, meta)| meta.size)))
     }
 
-    /// Opens the bytes for writing at `offset`, which must be their end, as the
-    /// only writer until the file is closed; `None` while there is another.
-    pub(super) fn open_at(&self, offset: u64) -> Result<Option<File>, StorageError> {
-        let Some(file) = self.open_locked()? else {
+    /// Opens the session as its only writer until the file is closed: the outer
+    /// `None` while there is another one, the inner if there is no session.
+    pub(super) fn open(&self) -> Result<Option<Option<Opened>>, StorageError> {
+        if !self.is_there()? {
+            return Ok(Some(None));
+        }
+        let file = match self.open_locked() {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(StorageError::UnknownStage) => return Ok(Some(None)),
+            Err(error) => return Err(error),
+        };
+        let meta = file.metadata();
+        let size = meta.map_err(|error| unread(&self.data, &error))?.len();
+        Ok(Some(Some(Opened {
+            note: self.note()?,
+            file,
+            size,
+            session: self.clone(),
+        })))
+    }
+
+    fn is_there(&self) -> Result<bool, StorageError> {
+        let found = open_now(&self.started_at);
+        Ok(found
+            .map_err(|error| unread(&self.started_at, &error))?
+            .is_some())
+    }
+
+    fn note(&self) -> Result<Option<Bytes>, StorageError> {
+        let found = open_now(&self.note).map_err(|error| unread(&self.note, &error))?;
+        let Some((file, meta)) = found.filter(|(_, meta)| meta.size <= LARGEST_NOTE) else {
             return Ok(None);
         };
-        let actual = file
-            .metadata()
-            .map_err(|error| unread(&self.data, &error))?
-            .len();
-        if actual == offset {
-            Ok(Some(file))
-        } else {
-            Err(StorageError::WrongOffset {
-                expected: offset,
-                actual,
-            })
-        }
+        let note = read_now(&file, meta.size).map_err(|error| unread(&self.note, &error))?;
+        Ok(note
+            .strip_prefix(boot_id())
+            .map(|rest| note.slice_ref(rest)))
     }
 
     /// Keeps a note. Whole or not at all for readers; not synced, so it names
@@ -117,18 +137,14 @@ impl Session {
         })
     }
 
-    /// Gives the bytes, which must be `size`, their durable name; `None` while
-    /// somebody writes them.
+    /// Gives the bytes, of which `file` is the only writer, their durable name.
     pub(super) fn publish<D: Disk>(
         &self,
         durable: &Durable<D>,
-        size: u64,
+        file: &File,
         target: &Path,
-    ) -> Result<Option<()>, StorageError> {
-        let Some(file) = self.open_at(size)? else {
-            return Ok(None);
-        };
-        if let Err(error) = durable.sync(&file, &self.data) {
+    ) -> Result<(), StorageError> {
+        if let Err(error) = durable.sync(file, &self.data) {
             // The next sync would succeed, whatever the medium holds: these
             // bytes can't be trusted any more.
             let _ = remove_tree(&self.dir);
@@ -148,7 +164,7 @@ impl Session {
             })?;
         // Without it the session is gone; `discard` takes the directory.
         let _ = fs::remove_file(&self.started_at);
-        Ok(Some(()))
+        Ok(())
     }
 
     /// Removes the session; nobody was promised that it stays removed.
@@ -159,7 +175,7 @@ impl Session {
     /// Opens the bytes for writing, as the only writer; `None` while there is
     /// another.
     fn open_locked(&self) -> Result<Option<File>, StorageError> {
-        let file = self.open()?;
+        let file = self.open_data()?;
         if !lock(&file) {
             return Ok(None);
         }
@@ -172,7 +188,7 @@ impl Session {
         Ok(still.then_some(file))
     }
 
-    fn open(&self) -> Result<File, StorageError> {
+    fn open_data(&self) -> Result<File, StorageError> {
         let open = |create: bool| {
             OpenOptions::new()
                 .read(true)
