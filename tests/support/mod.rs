@@ -1,7 +1,9 @@
 //! What several test binaries share: the real server in one line
-//! ([`Registry`]), other programs run with a time limit ([`run`]), the question
-//! whether they are there at all ([`Needs`]), and waiting for a condition
-//! instead of for luck ([`eventually`]).
+//! ([`Registry`]), on a volume or on a bucket of an [`S3Engine`], which a
+//! [`Proxy`] may stand before, with replicas behind a [`Balancer`]; other
+//! programs run with a time limit ([`run`]), the question whether they are there
+//! at all ([`Needs`]), and waiting for a condition instead of for luck
+//! ([`eventually`]).
 //!
 //! Use it with `#[path = "../support/mod.rs"] mod support;`. Everything here
 //! panics when it fails: it runs in tests only.
@@ -15,16 +17,24 @@
     clippy::unwrap_used
 )]
 
+mod balancer;
 mod certificates;
+mod engine;
+mod manner;
 mod needs;
+mod proxy;
 mod registry;
 mod run;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+pub use balancer::Balancer;
 pub use certificates::{Authority, SERVER_NAMES};
+pub use engine::{ACCESS_KEY, Bucket, S3Engine, SECRET_KEY};
+pub use manner::{Manner, is_long};
 pub use needs::{Needs, find};
+pub use proxy::{Fault, Proxy, Seen};
 pub use registry::{Program, Registry, Setup};
 pub use run::{Finished, Run, run};
 
