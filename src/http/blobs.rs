@@ -18,7 +18,7 @@ use super::error::Problem;
 use super::ranges::{Selection, select};
 use crate::access::{Allowed, Delete, Pull};
 use crate::oci::Digest;
-use crate::registry::{Blob, BlobSource};
+use crate::registry::{Blob, BlobSource, Reading};
 
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -51,13 +51,17 @@ pub(super) async fn get(
         .filter(|_| if_range_holds(request, digest))
         .and_then(|range| range.to_str().ok());
     let selected = |size| range.map_or(Selection::Whole, |text| select(text, size));
-    let blob = match repository.blob_source(digest).await? {
+    let reading = match range {
+        None => Reading::Whole,
+        Some(_) => Reading::Parts,
+    };
+    let blob = match repository.blob_source(digest, reading).await? {
         BlobSource::Here(blob) => blob,
         BlobSource::Elsewhere { address, size } => match selected(size) {
             Selection::Unsatisfiable => return unsatisfiable(size),
             // Object stores send one range at most.
             Selection::Parts(_) if range.is_some_and(|text| text.contains(',')) => {
-                repository.blob(digest).await?
+                repository.blob(digest, reading).await?
             }
             Selection::Whole | Selection::Parts(_) => return elsewhere(digest, &address),
         },
