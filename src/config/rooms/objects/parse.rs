@@ -119,6 +119,9 @@ pub(super) enum Scheme {
 
 /// `[https://]host[:port]` without a slash at the end.
 pub(super) fn endpoint(text: &str, scheme: Scheme) -> Result<String, String> {
+    if text.contains('@') {
+        return Err("holds a user name; write `https://host[:port]`".to_owned());
+    }
     let trimmed = text.trim_end_matches('/');
     let (prefix, rest) = match trimmed.split_once("://") {
         Some(("https", rest)) => ("https://", rest),
@@ -129,9 +132,6 @@ pub(super) fn endpoint(text: &str, scheme: Scheme) -> Result<String, String> {
         }
         None => ("", trimmed),
     };
-    if rest.contains('@') {
-        return Err("holds a user name; write `https://host[:port]`".to_owned());
-    }
     let uri: Uri = format!("http://{rest}")
         .parse()
         .map_err(|error| format!("`{text}` is no URL: {error}"))?;
