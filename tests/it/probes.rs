@@ -71,6 +71,9 @@ fn a_storage_that_fails_is_not_ready_but_alive_until_it_works_again() {
     let path = server.data().to_str().unwrap();
     assert!(whole.contains(path), "{whole}");
     ask(server.host(), "/livez").expect(200);
+    let refused = repo.ask("POST", "blobs/uploads/").body("").send();
+    let refused = refused.refused(503, "UNAVAILABLE");
+    assert_eq!(refused.must("retry-after"), "5");
     assert!(server.log().contains("not ready"), "{}", server.log());
 
     fs::remove_file(server.data()).unwrap();
