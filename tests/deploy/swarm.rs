@@ -268,7 +268,7 @@ impl Store {
         let child = Command::new("nsenter")
             .arg(enter)
             .arg(find("weed").expect("weed"))
-            .args(["-logtostderr=true", "server", "-filer", "-s3"])
+            .args(["-logtostderr=true", "mini", "-bucket=registry"])
             .arg(format!("-ip={}", nodes.outside()))
             .arg(format!("-dir={}", dir.display()))
             .arg(format!(
@@ -276,18 +276,19 @@ impl Store {
                 site.secrets.join("s3.json").display()
             ))
             .args([
+                "-webdav=false",
+                "-admin.ui=false",
                 "-master.telemetry=false",
-                "-s3.port.iceberg=0",
-                "-s3.port.lance=0",
             ])
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
             .expect("weed started");
         let store = Store(child);
-        let url = format!("http://{}:8333/healthz", nodes.outside());
-        eventually("the store", Duration::from_secs(60), || {
+        let url = format!("http://{}:8888/buckets/registry/", nodes.outside());
+        eventually("the store's bucket", Duration::from_secs(60), || {
             let ask = nodes.on_the_fabric("curl").args(["-sf", "-m", "2", &url]);
             ask.output().success().then_some(())
         });
