@@ -32,10 +32,12 @@ const MODULES: [&str; 19] = [
 /// What a balancer changes: it ends the connection of a client that goes on
 /// sending after its answer, and waits for a body that was announced; and a
 /// second writer is at another replica, which `writers` is about.
-const NOT_BEHIND_A_BALANCER: [&str; 3] = [
-    "sessions::a_client_that_is_still_sending_learns_why_it_was_refused",
+const NOT_BEHIND_A_BALANCER: [&str; 5] = [
+    "limits::a_manifest_one_byte_larger_is_413",
     "limits::what_is_announced_as_too_large_is_refused_before_it_is_sent",
+    "sessions::a_client_that_is_still_sending_learns_why_it_was_refused",
     "sessions::a_second_writer_is_429_and_told_when_to_come_back",
+    "sessions::what_a_broken_connection_delivered_can_be_continued",
 ];
 
 #[test]
