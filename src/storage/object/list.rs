@@ -53,7 +53,9 @@ impl Objects {
                 names.add(name, true);
             }
             for object in &page.result.objects {
-                if let Some(name) = object.location.filename() {
+                // SeaweedFS lists a directory that is empty now as an object
+                // of its own name in itself.
+                if let Some(name) = object.location.as_ref().strip_prefix(&below) {
                     names.add(name.to_owned(), false);
                 }
             }
