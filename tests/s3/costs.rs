@@ -12,7 +12,78 @@ use crate::support::{Proxy, Registry, S3Engine, Seen, say};
 type Count = BTreeMap<&'static str, usize>;
 
 /// A step and the requests that it makes.
-const COSTS: &[(&str, &[(&str, usize)])] = &[];
+const COSTS: &[(&str, &[(&str, usize)])] = &[
+    ("HEAD of a blob that is not there", &[("GetObject", 1)]),
+    (
+        "push of 100 kB: POST and PUT",
+        &[
+            ("DeleteObjects", 1),
+            ("GetObject", 1),
+            ("HeadObject", 1),
+            ("ListObjectsV2", 1),
+            ("PutObject", 3),
+        ],
+    ),
+    (
+        "push of 25 MB: POST, PATCH and PUT",
+        &[
+            ("CompleteMultipartUpload", 1),
+            ("CreateMultipartUpload", 1),
+            ("DeleteObjects", 2),
+            ("GetObject", 2),
+            ("HeadObject", 1),
+            ("ListObjectsV2", 1),
+            ("PutObject", 7),
+            ("UploadPartCopy", 3),
+        ],
+    ),
+    ("HEAD of a blob", &[("GetObject", 1), ("HeadObject", 1)]),
+    (
+        "PUT of a manifest with two parts, by tag",
+        &[
+            ("GetObject", 4),
+            ("HeadObject", 2),
+            ("ListObjectsV2", 1),
+            ("PutObject", 4),
+        ],
+    ),
+    (
+        "PUT of the same again",
+        &[
+            ("GetObject", 4),
+            ("HeadObject", 2),
+            ("ListObjectsV2", 1),
+            ("PutObject", 4),
+        ],
+    ),
+    ("HEAD of a manifest by tag", &[("GetObject", 3)]),
+    ("GET of a manifest by tag", &[("GetObject", 3)]),
+    ("GET of a manifest by digest", &[("GetObject", 2)]),
+    ("GET of a blob of 100 kB", &[("GetObject", 2)]),
+    ("GET of a blob of 25 MB", &[("GetObject", 2)]),
+    ("list of tags", &[("ListObjectsV2", 3)]),
+    (
+        "mount of a blob",
+        &[("GetObject", 1), ("HeadObject", 1), ("PutObject", 1)],
+    ),
+    (
+        "DELETE of a tag",
+        &[("DeleteObjects", 2), ("GetObject", 1), ("ListObjectsV2", 1)],
+    ),
+    (
+        "DELETE of a manifest",
+        &[
+            ("DeleteObjects", 2),
+            ("GetObject", 4),
+            ("ListObjectsV2", 3),
+            ("PutObject", 1),
+        ],
+    ),
+    (
+        "GET of a blob, with a redirect",
+        &[("GetObject", 1), ("HeadObject", 1)],
+    ),
+];
 
 #[test]
 fn every_step_costs_exactly_these_requests() {
