@@ -1,5 +1,7 @@
 //! The store's promises, kept by a real engine.
 
+#[path = "azure_tests.rs"]
+mod azure;
 #[path = "../../../tests/support/engine.rs"]
 #[allow(dead_code, reason = "these tests need a part of it")]
 mod engine;
