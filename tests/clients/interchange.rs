@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::content::{self, Compression, Layout, TAG, digest_in};
-use crate::support::{Needs, Program, Registry, run};
+use crate::support::{Manner, Needs, Program, Registry, run};
 
 /// What a client sees of a registry: for each repository in the catalog, each
 /// tag with its digest.
@@ -203,9 +203,28 @@ fn sight(registry: &Registry) -> Sight {
         let tags = list["tags"].as_array().into_iter().flatten();
         let tags: BTreeMap<String, String> = tags
             .map(|tag| tag.as_str().expect("a tag").to_owned())
+            .filter(|tag| !is_left_over(registry, repository, tag))
             .map(|tag| (tag.clone(), digest(registry, repository, &tag)))
             .collect();
-        sight.insert(repository.to_owned(), tags);
+        // Objects make directories, so there a repository goes with its last
+        // manifest; registry:2 sees it as long as the store shows it empty.
+        if !(tags.is_empty() && Manner::of_this_run().s3) {
+            sight.insert(repository.to_owned(), tags);
+        }
     }
     sight
+}
+
+/// registry:2 goes on listing a tag that was deleted as long as the store shows
+/// its empty directory, as SeaweedFS does for a while.
+fn is_left_over(registry: &Registry, repository: &str, tag: &str) -> bool {
+    if registry.program() == Program::Wharf || !Manner::of_this_run().s3 {
+        return false;
+    }
+    let path = format!("/v2/{repository}/manifests/{tag}");
+    let kinds =
+        ["manifest", "index"].map(|kind| format!("application/vnd.oci.image.{kind}.v1+json"));
+    let head = registry.request("HEAD", &path);
+    let head = head.header("accept", kinds.join(", "));
+    head.send().expect("an answer").status() == 404
 }

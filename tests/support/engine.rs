@@ -64,6 +64,8 @@ pub struct Bucket {
     pub access_key: String,
     /// `secretkey`
     pub secret_key: String,
+    /// `redirectendpoint`, where clients reach the store elsewhere.
+    pub redirect_endpoint: Option<String>,
     /// The engine's own view of what lies there, without S3.
     pub(super) filer: String,
 }
@@ -126,6 +128,7 @@ impl S3Engine {
             root: root.to_owned(),
             access_key: ACCESS_KEY.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
+            redirect_endpoint: None,
             filer: format!("http://{ADDRESS}:{}/buckets/{BUCKET}{root}", self.filer()),
         }
     }
@@ -281,10 +284,13 @@ impl Bucket {
 
     /// The lines of the `storage` section, indented by two.
     pub fn yaml(&self) -> String {
+        let redirect = self.redirect_endpoint.iter();
+        let redirect = redirect.map(|endpoint| format!("    redirectendpoint: {endpoint}\n"));
+        let redirect: String = redirect.collect();
         format!(
             "  s3:\n    region: us-east-1\n    regionendpoint: {}\n    forcepathstyle: true\n    \
              secure: false\n    v4auth: true\n    bucket: {}\n    rootdirectory: {}\n    \
-             accesskey: {}\n    secretkey: {}\n",
+             accesskey: {}\n    secretkey: {}\n{redirect}",
             self.endpoint, self.name, self.root, self.access_key, self.secret_key
         )
     }

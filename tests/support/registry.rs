@@ -63,6 +63,8 @@ pub struct Registry {
     /// Behind a balancer: the servers that do the work, instead of `child`.
     replicas: Vec<Registry>,
     _balancer: Option<Balancer>,
+    /// What clients with TLS are redirected to.
+    _store: Option<Balancer>,
 }
 
 impl Registry {
@@ -179,6 +181,11 @@ impl Registry {
     /// When it is on a volume.
     pub fn bucket(&self) -> &Bucket {
         self.setup.bucket.as_ref().expect("a server on a bucket")
+    }
+
+    /// Which server it is.
+    pub fn program(&self) -> Program {
+        self.setup.program
     }
 
     /// The process, while it runs.
@@ -380,8 +387,9 @@ impl Setup {
         if !self.users.is_empty() {
             fs::write(dir.path().join("htpasswd"), self.htpasswd()).expect("htpasswd written");
         }
+        let store = self.store_with_tls(dir.path());
         if self.manner.replicas > 1 && self.program == Program::Wharf {
-            return self.start_replicas(dir, data, authority);
+            return self.start_replicas(dir, data, authority, store);
         }
         let config = match &self.config {
             Some(config) => config.clone(),
@@ -398,13 +406,20 @@ impl Setup {
             starts: 0,
             replicas: Vec::new(),
             _balancer: None,
+            _store: store,
         };
         registry.launch();
         registry
     }
 
     /// Several servers with one content; TLS ends at the balancer.
-    fn start_replicas(self, dir: TempDir, data: PathBuf, authority: Option<Authority>) -> Registry {
+    fn start_replicas(
+        self,
+        dir: TempDir,
+        data: PathBuf,
+        authority: Option<Authority>,
+        store: Option<Balancer>,
+    ) -> Registry {
         let mut one = self.clone();
         one.tls = false;
         one.address = "127.0.0.1:0".to_owned();
@@ -425,7 +440,21 @@ impl Setup {
             starts: 0,
             replicas,
             _balancer: Some(balancer),
+            _store: store,
         }
+    }
+
+    /// Clients of a registry with TLS are redirected to TLS only.
+    fn store_with_tls(&mut self, dir: &Path) -> Option<Balancer> {
+        let bucket = self.bucket.as_mut()?;
+        let redirects = self.manner.redirects && self.program == Program::Wharf;
+        if !self.tls || !redirects || !Balancer::needs().met() {
+            return None;
+        }
+        let store = bucket.endpoint.trim_start_matches("http://");
+        let front = Balancer::before_store(dir, &one_file(dir), store);
+        bucket.redirect_endpoint = Some(format!("https://{}", front.host()));
+        Some(front)
     }
 
     fn yaml(&self, dir: &Path, data: &Path) -> String {
