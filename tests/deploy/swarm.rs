@@ -89,17 +89,22 @@ fn clients<'a>(nodes: &'a Nodes, site: &'a Site, registries: &'a [String; 2]) ->
     let [first, third] = registries;
     let pulled = format!("{first}/load/pulled:1");
     let layers = nodes.scratch("layers");
-    let layer = layers.join("pulled.tar");
-    load::fresh_layer(&layer, 8_000_000);
-    let append = site.crane(nodes).args(["append", "-t", &pulled, "-f"]);
-    append.arg(&layer).ok();
-    let manifest = site.crane(nodes).args(["manifest", &pulled]).ok().stdout;
+    let layer = layers.join("layer.tar");
+    let push = |tag: &str, bytes| {
+        load::fresh_layer(&layer, bytes);
+        let append = site.crane(nodes).args(["append", "-t", tag, "-f"]);
+        append.arg(&layer).ok();
+    };
+    push(&pulled, 8_000_000);
+    let large = format!("{first}/load/large:1");
+    push(&large, 48_000_000);
+    let manifest = site.crane(nodes).args(["manifest", &large]).ok().stdout;
     let manifest: Value = serde_json::from_str(&manifest).expect("a manifest");
     let digest = manifest["layers"][0]["digest"].as_str().expect("a digest");
-    let blob = format!("https://{third}/v2/load/pulled/blobs/{digest}");
+    let blob = format!("https://{third}/v2/load/large/blobs/{digest}");
     let pushed = layers.join("pushed.tar");
     let at_third = format!("{third}/load/pulled:1");
-    vec![
+    let mut clients: Vec<Client> = vec![
         (
             "crane pushes",
             Box::new(move |turn| {
@@ -133,22 +138,26 @@ fn clients<'a>(nodes: &'a Nodes, site: &'a Site, registries: &'a [String; 2]) ->
                 nodes.docker(3).args(["pull", &at_third]).output()
             }),
         ),
-        (
-            // Ten seconds each, and never repeated: what runs while its
-            // replica stops must finish.
+    ];
+    // Over twenty seconds each, longer than the pause, of more bytes than wait on the
+    // way, and never repeated: what runs while its task stops must finish.
+    for _ in 0..8 {
+        let blob = blob.clone();
+        clients.push((
             "slow pulls with curl",
             Box::new(move |_| {
                 let curl = nodes
                     .on_the_fabric("curl")
                     .args(["-sSf", "-o", "/dev/null"]);
-                let curl = curl.args(["--limit-rate", "800k", "-u", &format!("{USER}:{PASSWORD}")]);
+                let curl = curl.args(["--limit-rate", "2M", "-u", &format!("{USER}:{PASSWORD}")]);
                 curl.arg("--cacert")
                     .arg(site.certificate())
                     .arg(&blob)
                     .output()
             }),
-        ),
-    ]
+        ));
+    }
+    clients
 }
 
 /// The engines as a swarm, led by the first.
