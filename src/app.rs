@@ -71,6 +71,7 @@ impl App {
         let health = Health::start(
             &config.health,
             &store,
+            opened.driver,
             &TaskTracker::new(),
             &shutdown.background(),
         );

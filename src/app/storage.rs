@@ -115,16 +115,11 @@ async fn look(objects: &Objects) -> Report {
     }
 }
 
+/// What fails is told by [`Unusable`].
 fn log(report: &Report) {
     for check in &report.checks {
-        match &check.outcome {
-            Outcome::Passed => {}
-            Outcome::Lacking(what) => {
-                tracing::warn!(store = report.store, check = check.name, "{what}");
-            }
-            Outcome::Failed(why) => {
-                tracing::error!(store = report.store, check = check.name, "{why}");
-            }
+        if let Outcome::Lacking(what) = &check.outcome {
+            tracing::warn!(store = report.store, check = check.name, "{what}");
         }
     }
 }

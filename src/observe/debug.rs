@@ -151,7 +151,7 @@ mod tests {
             ..health::Settings::default()
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let health = Health::start(&settings, &store, &tasks, &stop);
+        let health = Health::start(&settings, &store, "filesystem", &tasks, &stop);
         while !health.is_failing() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -30,7 +30,7 @@ mod uploads;
 use std::future::Future;
 use std::sync::Arc;
 
-pub use blobs::Blob;
+pub use blobs::{Blob, BlobSource, Reading};
 pub use error::Error;
 pub use manifests::{PutManifest, StoredManifest};
 pub use purge::Purged;

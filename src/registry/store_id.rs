@@ -76,19 +76,19 @@ async fn find(store: &dyn Store, read_only: bool) -> Result<Option<StoreId>, Err
     let new = Uuid::new_v4();
     let record = Bytes::from(format!("{new}\n"));
     match store.create(&key, record.clone()).await {
-        Ok(Created::New) => Ok(Some(new.into())),
-        Ok(Created::Exists) => Ok(read(store).await?),
+        Ok(Created::New) => return Ok(Some(new.into())),
         // Deletes make room, and the next start makes an id.
-        Err(error @ StorageError::Full(_)) => Err(error.into()),
-        // An object store that can't create: whoever is last names it.
-        Err(_) => match read(store).await? {
-            Some(others) => Ok(Some(others)),
-            None => {
-                store.put(&key, record).await?;
-                Ok(read(store).await?)
-            }
-        },
+        Err(error @ StorageError::Full(_)) => return Err(error.into()),
+        // Another process was faster, or the record is garbled, or this is an
+        // object store that can't create: then whoever is last names it.
+        Ok(Created::Exists) | Err(_) => {}
     }
+    let others = read(store).await?;
+    if others.is_some() {
+        return Ok(others);
+    }
+    store.put(&key, record).await?;
+    Ok(read(store).await?)
 }
 
 /// The id in the record; one that is garbled is as good as none.
@@ -103,9 +103,76 @@ async fn read(store: &dyn Store) -> Result<Option<StoreId>, StorageError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::registry::Settings;
+    use crate::storage::faulty::{Fault, Faulty, Verb};
+    use crate::storage::files::{self, Files};
+
+    fn store(dir: &tempfile::TempDir) -> Arc<Faulty> {
+        let settings = files::Settings {
+            root: dir.path().to_owned(),
+            max_threads: 25,
+        };
+        Faulty::new(Arc::new(Files::open(&settings).unwrap()))
+    }
+
+    async fn id(store: &Arc<Faulty>, read_only: bool) -> Option<StoreId> {
+        let settings = Settings {
+            read_only,
+            ..Settings::default()
+        };
+        let registry = Registry::new(store.clone(), settings);
+        registry.with_store_id().await.store_id()
+    }
+
+    #[tokio::test]
+    async fn an_id_is_made_once_and_never_by_who_only_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        assert_eq!(id(&store, true).await, None);
+        let (one, other) = tokio::join!(id(&store, false), id(&store, false));
+        assert!(one.is_some());
+        assert_eq!(one, other);
+        assert_eq!(id(&store, true).await, one);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_create_gets_its_id_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        store.on(Verb::Create, "", 1, Fault::Fail(ErrorKind::Unsupported));
+        let made = id(&store, false).await;
+        assert!(made.is_some());
+        assert_eq!(id(&store, false).await, made);
+    }
+
+    #[tokio::test]
+    async fn who_was_faster_is_believed_even_if_the_answer_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        store.on(Verb::Create, "", 1, Fault::Lose(ErrorKind::TimedOut));
+        let made = id(&store, false).await;
+        assert!(made.is_some());
+        assert_eq!(id(&store, false).await, made);
+    }
+
+    #[tokio::test]
+    async fn without_an_id_everything_else_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = store(&dir);
+        full.on(Verb::Create, "", 1, Fault::Fail(ErrorKind::StorageFull));
+        assert_eq!(id(&full, false).await, None);
+        full.put(&layout::store_id(), Bytes::from_static(b"garbled"))
+            .await
+            .unwrap();
+        assert_eq!(id(&full, true).await, None);
+        assert!(id(&full, false).await.is_some(), "written anew");
+    }
 
     proptest! {
         #[test]

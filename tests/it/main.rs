@@ -32,6 +32,7 @@ mod concurrency;
 mod conditions;
 mod configuration;
 mod deletes;
+mod doctor;
 mod errors;
 mod fallback;
 mod first_start;

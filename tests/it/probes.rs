@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use reqwest::Version;
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
@@ -71,6 +72,9 @@ fn a_storage_that_fails_is_not_ready_but_alive_until_it_works_again() {
     let path = server.data().to_str().unwrap();
     assert!(whole.contains(path), "{whole}");
     ask(server.host(), "/livez").expect(200);
+    let refused = repo.ask("POST", "blobs/uploads/").body("").send();
+    let refused = refused.refused(503, "UNAVAILABLE");
+    assert_eq!(refused.must("retry-after"), "5");
     assert!(server.log().contains("not ready"), "{}", server.log());
 
     fs::remove_file(server.data()).unwrap();
@@ -133,6 +137,28 @@ fn during_the_pause_before_draining_only_readiness_changes() {
     });
     assert!(server.wait().success(), "an orderly end");
     assert!(begun.elapsed() >= PAUSE);
+}
+
+#[test]
+fn http2_goes_on_during_the_pause() {
+    let mut server = Registry::with()
+        .tls()
+        .env("REGISTRY_HTTP_DRAINPAUSE", "10m")
+        .start();
+    let client = server.client();
+    let ask = |path: &str| {
+        let answer = client.get(server.url() + path).send().unwrap();
+        assert_eq!(answer.version(), Version::HTTP_2);
+        answer.status().as_u16()
+    };
+    assert_eq!(ask("/readyz"), 200);
+    server.signal(Signal::TERM);
+    eventually("draining", PATIENCE, || {
+        (ask("/readyz") == 503).then_some(())
+    });
+    assert_eq!((ask("/livez"), ask("/v2/")), (200, 200));
+    server.signal(Signal::TERM);
+    server.wait();
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub struct Bucket {
     /// `secretkey`
     pub secret_key: String,
     /// The engine's own view of what lies there, without S3.
-    filer: String,
+    pub(super) filer: String,
 }
 
 impl S3Engine {
@@ -277,14 +277,6 @@ impl Bucket {
     /// The same root directory for whoever is given the same volume.
     pub fn for_volume(data: &Path) -> Bucket {
         S3Engine::shared().bucket_at(&data.display().to_string())
-    }
-
-    /// The same content by way of another address.
-    pub fn through(&self, proxy: &super::Proxy) -> Bucket {
-        Bucket {
-            endpoint: proxy.url(),
-            ..self.clone()
-        }
     }
 
     /// The lines of the `storage` section, indented by two.

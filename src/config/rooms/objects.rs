@@ -6,7 +6,7 @@ mod parse;
 use std::path::PathBuf;
 
 use self::parse::{
-    Acl, GREATEST_CHUNK, Scheme, above_zero, acl, chunk_size, endpoint, header, name, prefix,
+    Acl, Address, GREATEST_CHUNK, above_zero, acl, chunk_size, endpoint, header, name, prefix,
     storage_class,
 };
 use super::super::section::Section;
@@ -17,7 +17,7 @@ use crate::storage::object::{Azure, AzureCredentials, Engine, Gcs, GcsKey, S3, S
 pub(super) fn s3(s3: &Section<'_>, redirect: bool) -> Settings {
     let bucket = s3.require("bucket", name);
     let region = s3.read("region", name);
-    let given_endpoint = s3.read("regionendpoint", |text| endpoint(text, Scheme::Optional));
+    let given_endpoint = s3.read("regionendpoint", |text| endpoint(text, Address::Engine));
     if !s3.has("regionendpoint") && !s3.has("region") {
         s3.problem("needs `region`, or `regionendpoint` if the engine isn't Amazon's");
     }
@@ -55,7 +55,7 @@ pub(super) fn s3(s3: &Section<'_>, redirect: bool) -> Settings {
             region,
             path_style: path_style.unwrap_or(given_endpoint.is_some()),
             endpoint: given_endpoint.or(amazons),
-            redirect_endpoint: s3.read("redirectendpoint", |text| endpoint(text, Scheme::Required)),
+            redirect_endpoint: s3.read("redirectendpoint", |text| endpoint(text, Address::Public)),
             keys: keys(s3),
             secure,
             skip_verify: s3.read("skipverify", boolean).unwrap_or(false),
@@ -105,7 +105,7 @@ pub(super) fn azure(azure: &Section<'_>, redirect: bool) -> Settings {
     let account = azure.require("accountname", name).unwrap_or_default();
     let container = azure.require("container", name).unwrap_or_default();
     let realm = azure.read("realm", name);
-    let service = azure.read("serviceurl", |text| endpoint(text, Scheme::Required));
+    let service = azure.read("serviceurl", |text| endpoint(text, Address::Service));
     if realm.is_some() && service.is_some() {
         azure.note_of("realm", "has no effect beside `serviceurl`");
     }

@@ -254,6 +254,10 @@ fn what_cannot_be_right_is_told_by_its_key() {
              storage.s3.rootdirectory: `a/../b` has an empty part, `.` or `..` in it",
         ),
         (
+            format!("s3: {{bucket: b, regionendpoint: 'ftp://me:{SECRET}@x'}}"),
+            "storage.s3.regionendpoint: holds a user name; write `https://host[:port]`",
+        ),
+        (
             format!("s3: {{{at}, redirectendpoint: s3.example.org}}"),
             "storage.s3.redirectendpoint: `s3.example.org` has no scheme; write `https://s3.example.org`",
         ),

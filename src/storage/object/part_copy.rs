@@ -125,7 +125,7 @@ impl PartCopy {
             }
         } else {
             let error = io::Error::other(format!("{status}: {text}"));
-            if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
+            if status.is_server_error() || status.as_u16() == 429 {
                 Err(Failure::Again(error))
             } else {
                 Err(Failure::Never(error))

@@ -4,6 +4,7 @@
 
 mod wire;
 
+use super::Bucket;
 use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,16 @@ struct Orders {
     cut_after: Option<u64>,
     without: Vec<String>,
     faults: Vec<(usize, Choice, Fault)>,
+}
+
+impl Bucket {
+    /// The same content by way of another address.
+    pub fn through(&self, proxy: &Proxy) -> Bucket {
+        Bucket {
+            endpoint: proxy.url(),
+            ..self.clone()
+        }
+    }
 }
 
 impl Proxy {

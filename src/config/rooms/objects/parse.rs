@@ -110,33 +110,37 @@ pub(super) fn acl(text: &str) -> Result<Acl, String> {
     word(&words, text)
 }
 
-/// Whether an address must say how it is spoken to.
+/// Which address is meant.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Optional,
-    Required,
+pub(super) enum Address {
+    /// An S3 engine's: another key may say how it is spoken to.
+    Engine,
+    /// The one that clients are sent to: a host alone.
+    Public,
+    /// A service's, possibly below a path.
+    Service,
 }
 
 /// `[https://]host[:port]` without a slash at the end.
-pub(super) fn endpoint(text: &str, scheme: Scheme) -> Result<String, String> {
+pub(super) fn endpoint(text: &str, address: Address) -> Result<String, String> {
+    if text.contains('@') {
+        return Err("holds a user name; write `https://host[:port]`".to_owned());
+    }
     let trimmed = text.trim_end_matches('/');
     let (prefix, rest) = match trimmed.split_once("://") {
         Some(("https", rest)) => ("https://", rest),
         Some(("http", rest)) => ("http://", rest),
         Some(_) => return Err(format!("`{text}` is neither `https://` nor `http://`")),
-        None if scheme == Scheme::Required => {
+        None if address != Address::Engine => {
             return Err(format!("`{text}` has no scheme; write `https://{trimmed}`"));
         }
         None => ("", trimmed),
     };
-    if rest.contains('@') {
-        return Err("holds a user name; write `https://host[:port]`".to_owned());
-    }
     let uri: Uri = format!("http://{rest}")
         .parse()
         .map_err(|error| format!("`{text}` is no URL: {error}"))?;
     let bare = uri.query().is_none() && uri.host().is_some_and(|host| !host.is_empty());
-    if bare && (uri.path() == "/" || scheme == Scheme::Optional) {
+    if bare && (uri.path() == "/" || address != Address::Public) {
         Ok(format!("{prefix}{rest}"))
     } else {
         Err(format!(
