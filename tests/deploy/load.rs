@@ -97,18 +97,30 @@ impl Display for Report {
         for (place, name) in names.iter().enumerate() {
             let of_it = self.commands.iter().filter(|(by, _)| by == name);
             let took: Vec<Duration> = of_it.clone().map(|(_, finished)| finished.took).collect();
-            let failed = of_it.filter(|(_, finished)| !finished.success()).count();
+            let failed = of_it
+                .clone()
+                .filter(|(_, finished)| !finished.success())
+                .count();
+            let again = of_it
+                .clone()
+                .filter(|(_, finished)| retried(finished))
+                .count();
             let longest = took.iter().max().copied().unwrap_or_default();
             let comma = if place == 0 { "" } else { ", " };
             write!(
                 f,
-                "{comma}{name}: {} done, {failed} failed, the longest {:.1} s",
+                "{comma}{name}: {} done, {failed} failed, {again} retried by the client, the longest {:.1} s",
                 took.len(),
                 longest.as_secs_f64()
             )?;
         }
         Ok(())
     }
+}
+
+/// Whether the client says that it did something again (docker, crane).
+fn retried(finished: &Finished) -> bool {
+    finished.text().to_lowercase().contains("retrying")
 }
 
 /// Runs `step`, and once more if it fails, as a person would: for what a

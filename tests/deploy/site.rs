@@ -66,6 +66,11 @@ impl Site {
         crane.env("SSL_CERT_FILE", self.authority.certificate())
     }
 
+    /// The certificate of the site's authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.authority.certificate()
+    }
+
     /// Logs in to `registry`, for crane and for the engine of a node alike.
     pub fn login(&self, nodes: &Nodes, node: usize, registry: &str) {
         nodes
