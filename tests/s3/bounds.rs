@@ -118,15 +118,15 @@ fn an_abandoned_upload_leaves_nothing_in_the_store() {
         .s3(&bucket)
         .env(
             "REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING",
-            "{enabled: true, age: 1s, interval: 1s, dryrun: false}",
+            "{enabled: true, age: 10s, interval: 1s, dryrun: false}",
         )
         .start();
     let repo = Repo::on(&registry, "left/behind");
     let before = bucket.objects();
     let sizes = [0, 100, 12_000_000, 25_000_000];
     for (seed, size) in sizes.into_iter().enumerate() {
-        let location = repo.start();
         let content = noise(seed as u64, size);
+        let location = repo.start();
         repo.at("PATCH", &location).body(content).send().expect(202);
     }
     let url = format!("{}/{}/?uploads", bucket.endpoint, bucket.name);
@@ -136,7 +136,7 @@ fn an_abandoned_upload_leaves_nothing_in_the_store() {
         assert!(text.contains("ListMultipartUploadsResult"), "{text}");
         text.matches("<Upload>").count()
     };
-    let limit = Instant::now() + Duration::from_secs(30);
+    let limit = Instant::now() + Duration::from_secs(50);
     eventually("the uploads' end", Duration::from_secs(60), || {
         let objects = bucket.objects();
         let done = objects == before && multipart() == 0;

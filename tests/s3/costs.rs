@@ -11,78 +11,28 @@ use crate::support::{Proxy, Registry, S3Engine, Seen, say};
 
 type Count = BTreeMap<&'static str, usize>;
 
-/// A step and the requests that it makes.
+/// A step and the requests that it makes, as a failure prints them.
+#[rustfmt::skip]
 const COSTS: &[(&str, &[(&str, usize)])] = &[
     ("HEAD of a blob that is not there", &[("GetObject", 1)]),
-    (
-        "push of 100 kB: POST and PUT",
-        &[
-            ("DeleteObjects", 1),
-            ("GetObject", 1),
-            ("HeadObject", 1),
-            ("ListObjectsV2", 1),
-            ("PutObject", 3),
-        ],
-    ),
-    (
-        "push of 25 MB: POST, PATCH and PUT",
-        &[
-            ("CompleteMultipartUpload", 1),
-            ("CreateMultipartUpload", 1),
-            ("DeleteObjects", 2),
-            ("GetObject", 2),
-            ("HeadObject", 1),
-            ("ListObjectsV2", 1),
-            ("PutObject", 7),
-            ("UploadPartCopy", 3),
-        ],
-    ),
+    ("push of 100 kB: POST and PUT", &[("DeleteObjects", 1), ("GetObject", 1), ("HeadObject", 1), ("ListObjectsV2", 1), ("PutObject", 3)]),
+    ("push of 25 MB: POST, PATCH and PUT", &[("CompleteMultipartUpload", 1), ("CreateMultipartUpload", 1), ("DeleteObjects", 2), ("GetObject", 2), ("HeadObject", 1), ("ListObjectsV2", 1), ("PutObject", 7), ("UploadPartCopy", 3)]),
     ("HEAD of a blob", &[("GetObject", 1), ("HeadObject", 1)]),
-    (
-        "PUT of a manifest with two parts, by tag",
-        &[
-            ("GetObject", 4),
-            ("HeadObject", 2),
-            ("ListObjectsV2", 1),
-            ("PutObject", 4),
-        ],
-    ),
-    (
-        "PUT of the same again",
-        &[
-            ("GetObject", 4),
-            ("HeadObject", 2),
-            ("ListObjectsV2", 1),
-            ("PutObject", 4),
-        ],
-    ),
+    ("PUT of a manifest with two parts, by tag", &[("GetObject", 4), ("HeadObject", 2), ("ListObjectsV2", 1), ("PutObject", 4)]),
+    ("PUT of the same again", &[("GetObject", 4), ("HeadObject", 2), ("ListObjectsV2", 1), ("PutObject", 4)]),
     ("HEAD of a manifest by tag", &[("GetObject", 3)]),
     ("GET of a manifest by tag", &[("GetObject", 3)]),
     ("GET of a manifest by digest", &[("GetObject", 2)]),
     ("GET of a blob of 100 kB", &[("GetObject", 2)]),
     ("GET of a blob of 25 MB", &[("GetObject", 2)]),
     ("list of tags", &[("ListObjectsV2", 3)]),
-    (
-        "mount of a blob",
-        &[("GetObject", 1), ("HeadObject", 1), ("PutObject", 1)],
-    ),
-    (
-        "DELETE of a tag",
-        &[("DeleteObjects", 2), ("GetObject", 1), ("ListObjectsV2", 1)],
-    ),
-    (
-        "DELETE of a manifest",
-        &[
-            ("DeleteObjects", 2),
-            ("GetObject", 4),
-            ("ListObjectsV2", 3),
-            ("PutObject", 1),
-        ],
-    ),
-    (
-        "GET of a blob, with a redirect",
-        &[("GetObject", 1), ("HeadObject", 1)],
-    ),
+    ("mount of a blob", &[("GetObject", 1), ("HeadObject", 1), ("PutObject", 1)]),
+    ("push of an image of one layer, as Docker does", &[("DeleteObjects", 2), ("GetObject", 12), ("HeadObject", 6), ("ListObjectsV2", 3), ("PutObject", 12)]),
+    ("pull of it", &[("GetObject", 9)]),
+    ("DELETE of a tag", &[("DeleteObjects", 2), ("GetObject", 1), ("ListObjectsV2", 1)]),
+    ("DELETE of a manifest", &[("DeleteObjects", 2), ("GetObject", 4), ("ListObjectsV2", 3), ("PutObject", 1)]),
+    ("GET of a blob, with a redirect", &[("GetObject", 1), ("HeadObject", 1)]),
+    ("pull of it, with redirects", &[("GetObject", 7), ("HeadObject", 2)]),
 ];
 
 #[test]
@@ -193,6 +143,35 @@ fn measure(redirects: bool) -> Vec<(&'static str, Count)> {
             .body("")
             .send()
             .expect(201);
+    });
+    let layer = noise(3, 100_000);
+    let whole = bytes(&image(&[&layer]));
+    step("push of an image of one layer, as Docker does", &mut || {
+        for blob in [&layer[..], EMPTY_JSON] {
+            repo.beside("whole").head(&path(blob)).expect(404);
+            let location = repo.beside("whole").start();
+            let patched = repo.at("PATCH", &location).body(blob).send().expect(202);
+            let closing = with_query(
+                patched.must("location"),
+                &format!("digest={}", sha256(blob)),
+            );
+            repo.at("PUT", &closing).body("").send().expect(201);
+            repo.beside("whole").head(&path(blob)).expect(200);
+        }
+        repo.beside("whole").put("v1", IMAGE, &whole).expect(201);
+    });
+    let (name, expected) = if redirects {
+        ("pull of it, with redirects", 307)
+    } else {
+        ("pull of it", 200)
+    };
+    step(name, &mut || {
+        let repo = repo.beside("whole");
+        repo.head("manifests/v1").expect(200);
+        repo.get(&format!("manifests/{}", sha256(&whole)))
+            .expect(200);
+        repo.get(&path(EMPTY_JSON)).expect(expected);
+        repo.get(&path(&layer)).expect(expected);
     });
     step("DELETE of a tag", &mut || {
         repo.delete("manifests/latest").expect(202);

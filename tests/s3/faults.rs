@@ -224,6 +224,10 @@ fn a_pull_whose_connection_to_the_store_breaks_is_never_wrong() {
         // Careful compares what came; broken is as good as done.
         let outcome = stage.repo.pull("cut", &layer);
         say(&format!("connections cut after {after} bytes: {outcome:?}"));
+        if after > 8_000_000 {
+            // A pull goes on from where it broke, a few times.
+            assert_eq!(outcome, Outcome::Done);
+        }
         stage.proxy.heal();
         assert_eq!(stage.repo.pull("cut", &layer), Outcome::Done);
     }

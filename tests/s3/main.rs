@@ -2,16 +2,19 @@
 //! several, the API's own tests over again, and what only a store on the
 //! network brings: its faults, its costs, redirects, replicas that die.
 //!
-//! The modules from `tests/it` speak HTTP only, so they are the same here; they
-//! run on one replica, and [`replicas`] runs them on three. What is not here
-//! and why:
+//! The modules from `tests/it` look at answers only, so they are the same
+//! here; they run on one replica, and [`replicas`] runs them on three. The
+//! others of `tests/it` stay there:
 //!
-//! | module | why not |
+//! | modules | why |
 //! |---|---|
-//! | `bad_inputs` on three replicas, `base`, `limits`' neighbours `http2`, `http2_bounds`, `slow_clients`, `tls_bounds`, `wire`'s framing | they look at the wire between client and registry, which the store doesn't change and a balancer answers for |
-//! | `configuration`, `first_start`, `health`, `log_lines`, `logins`, `reloads`, `secrets`, `signals`, `users_command`, `users_files` | they are about the process, its files and its users |
-//! | `fallback` | it takes the list of referrers from a volume by hand; [`takeover`] does that on a bucket |
+//! | `base`, `http2`, `http2_bounds`, `slow_clients`, `tls`, `tls_bounds` | the wire between client and registry, which no store changes |
+//! | `configuration`, `doctor`, `first_start`, `health`, `log_lines`, `logins`, `probes`, `reloads`, `secrets`, `signals`, `stores`, `users_command`, `users_files` | the process, its files, its users |
+//! | `fallback` | it takes something from a volume by hand; [`takeover`] has the same for a bucket |
 //! | `checklist` | it counts tests |
+//!
+//! `bad_inputs` and `restarts` are not repeated on three replicas: a balancer
+//! answers some bad input itself, and the restarts are [`hops`].
 
 #![allow(
     clippy::expect_used,
