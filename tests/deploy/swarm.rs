@@ -141,7 +141,7 @@ fn clients<'a>(nodes: &'a Nodes, site: &'a Site, registries: &'a [String; 2]) ->
     ];
     // Over twenty seconds each, longer than the pause, of more bytes than wait on the
     // way, and never repeated: what runs while its task stops must finish.
-    for _ in 0..8 {
+    for _ in 0..6 {
         let blob = blob.clone();
         clients.push((
             "slow pulls with curl",
