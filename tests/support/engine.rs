@@ -36,12 +36,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running engine.
 pub struct S3Engine {
-    dir: PathBuf,
+    home: Home,
     ports: Vec<u16>,
     keys: bool,
     running: Option<Running>,
-    /// Where the engine made its own directory, that directory.
-    _own: Option<TempDir>,
+}
+
+/// Where an engine's data is, and who removes it.
+enum Home {
+    /// Removed when the engine is dropped.
+    Own(TempDir),
+    /// Removed by the shell that the engine runs in.
+    Left(PathBuf),
+    /// The test's.
+    Lent(PathBuf),
 }
 
 struct Running {
@@ -79,35 +87,31 @@ impl S3Engine {
     /// The engine that the tests of this binary share.
     pub fn shared() -> &'static S3Engine {
         static SHARED: OnceLock<S3Engine> = OnceLock::new();
-        SHARED.get_or_init(S3Engine::start)
+        // Nothing drops it, so its directory goes when the engine ends.
+        SHARED.get_or_init(|| S3Engine::of(Home::Left(new_dir().keep()), true))
     }
 
     /// An engine for one test.
     pub fn start() -> S3Engine {
-        let own = TempDir::with_prefix("wharf-s3-").expect("a temporary directory");
-        let dir = own.path().to_owned();
-        S3Engine::of(dir, Some(own), true)
+        S3Engine::of(Home::Own(new_dir()), true)
     }
 
     /// An engine that takes every request, signed or not.
     pub fn without_keys() -> S3Engine {
-        let own = TempDir::with_prefix("wharf-s3-").expect("a temporary directory");
-        let dir = own.path().to_owned();
-        S3Engine::of(dir, Some(own), false)
+        S3Engine::of(Home::Own(new_dir()), false)
     }
 
     /// An engine whose data lies in a directory that the test made.
     pub fn start_in(dir: &Path) -> S3Engine {
-        S3Engine::of(dir.to_owned(), None, true)
+        S3Engine::of(Home::Lent(dir.to_owned()), true)
     }
 
-    fn of(dir: PathBuf, own: Option<TempDir>, keys: bool) -> S3Engine {
+    fn of(home: Home, keys: bool) -> S3Engine {
         let mut engine = S3Engine {
-            dir,
+            home,
             ports: free_ports(),
             keys,
             running: None,
-            _own: own,
         };
         engine.launch();
         engine
@@ -174,9 +178,10 @@ impl S3Engine {
             .arg(find("weed").expect("weed"))
             .args(self.arguments())
             .env("PID_FILE", self.pid_file())
+            .env("REMOVE", self.removed())
             .env_remove("AWS_ACCESS_KEY_ID")
             .env_remove("AWS_SECRET_ACCESS_KEY")
-            .current_dir(&self.dir)
+            .current_dir(self.dir())
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -229,7 +234,7 @@ impl S3Engine {
         let mut arguments = vec![
             "-logtostderr=true".to_owned(),
             "mini".to_owned(),
-            format!("-dir={}", self.dir.display()),
+            format!("-dir={}", self.dir().display()),
             format!("-ip={ADDRESS}"),
             format!("-ip.bind={ADDRESS}"),
             format!("-bucket={BUCKET}"),
@@ -247,16 +252,31 @@ impl S3Engine {
         arguments
     }
 
+    fn dir(&self) -> &Path {
+        match &self.home {
+            Home::Own(dir) => dir.path(),
+            Home::Left(dir) | Home::Lent(dir) => dir,
+        }
+    }
+
+    /// The directory that goes with the engine's end, or nothing.
+    fn removed(&self) -> &Path {
+        match &self.home {
+            Home::Left(dir) => dir,
+            Home::Own(_) | Home::Lent(_) => Path::new(""),
+        }
+    }
+
     fn filer(&self) -> u16 {
         self.ports[4]
     }
 
     fn pid_file(&self) -> PathBuf {
-        self.dir.join("pid")
+        self.dir().join("pid")
     }
 
     fn log(&self) -> PathBuf {
-        self.dir.join("engine.log")
+        self.dir().join("engine.log")
     }
 
     fn signal(&self, signal: Signal) {
@@ -344,6 +364,10 @@ impl Bucket {
     }
 }
 
+fn new_dir() -> TempDir {
+    TempDir::with_prefix("wharf-s3-").expect("a temporary directory")
+}
+
 /// Ports that nobody has on any address of loopback.
 fn free_ports() -> Vec<u16> {
     let sockets: Vec<TcpListener> = (0..10)
@@ -361,4 +385,5 @@ engine=$!
 echo $engine >"$PID_FILE"
 { cat <&3 >/dev/null; kill -9 $engine; } 2>/dev/null &
 wait $engine
+[ -z "$REMOVE" ] || rm -rf "$REMOVE"
 "#;
