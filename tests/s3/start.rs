@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use tempfile::TempDir;
 
 use crate::process::{CONFIGURATION, ended_with, wharf};
-use crate::support::{Bucket, Finished, Proxy, Registry, S3Engine};
+use crate::support::{Bucket, Fault, Finished, Proxy, Registry, S3Engine};
 
 /// What `wharf doctor` ends with when something is missing that it can run
 /// without.
@@ -69,6 +69,31 @@ fn an_endpoint_where_nobody_or_somebody_else_answers_is_one_line_and_code_78() {
     // A registry is no object store.
     let other = Registry::start();
     refused(&at(&other.url()), "storage.s3");
+}
+
+/// The engine doesn't mind the region, so a store that does is played.
+#[test]
+fn a_wrong_region_is_one_line_and_code_78() {
+    if !S3Engine::needs().met() {
+        return;
+    }
+    let proxy = Proxy::to(&S3Engine::shared().host());
+    let malformed = Fault::s3("400 Bad Request", "AuthorizationHeaderMalformed");
+    proxy.fault(usize::MAX, |_| true, malformed);
+    let bucket = S3Engine::shared().bucket().through(&proxy);
+    refused(&bucket, "storage.s3.region");
+}
+
+/// It takes connections and says nothing, as what hangs does.
+#[test]
+fn a_store_that_never_answers_is_one_line_and_code_78() {
+    if !S3Engine::needs().met() {
+        return;
+    }
+    let silent = TcpListener::bind(("127.0.0.2", 0)).unwrap();
+    let mut bucket = S3Engine::shared().bucket();
+    bucket.endpoint = format!("http://{}", silent.local_addr().unwrap());
+    refused(&bucket, "regionendpoint");
 }
 
 /// The start ends with this line's words, and so does the doctor.
