@@ -318,7 +318,10 @@ impl<'a> Swarm<'a> {
             let inspect = self
                 .leader()
                 .args(["service", "inspect", "wharf_registry", "-f"]);
-            let state = inspect.arg("{{.UpdateStatus.State}}").ok().stdout;
+            let state = inspect
+                .arg("{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}")
+                .ok()
+                .stdout;
             assert!(!state.contains("roll"), "rolled back");
             (state.trim() == "completed").then_some(())
         });
