@@ -18,6 +18,7 @@
 )]
 
 mod balancer;
+mod bucket;
 mod certificates;
 mod engine;
 mod manner;
@@ -25,18 +26,21 @@ mod needs;
 mod proxy;
 mod registry;
 mod run;
+mod setup;
 mod wait;
 
 use std::time::Instant;
 
 pub use balancer::Balancer;
+pub use bucket::Bucket;
 pub use certificates::{Authority, SERVER_NAMES};
-pub use engine::{ACCESS_KEY, Bucket, S3Engine, SECRET_KEY};
+pub use engine::{ACCESS_KEY, S3Engine, SECRET_KEY};
 pub use manner::{Manner, is_long};
 pub use needs::{Needs, find};
 pub use proxy::{Fault, Proxy, Seen};
-pub use registry::{Program, Registry, Setup};
+pub use registry::{Program, Registry};
 pub use run::{Finished, Run, run};
+pub use setup::Setup;
 pub use wait::{eventually, say};
 
 /// Runs `step` and says how long it took.

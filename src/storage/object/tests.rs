@@ -2,6 +2,9 @@
 
 #[path = "azure_tests.rs"]
 mod azure;
+#[path = "../../../tests/support/bucket.rs"]
+#[allow(dead_code, reason = "these tests need a part of it")]
+mod bucket;
 #[path = "../../../tests/support/engine.rs"]
 #[allow(dead_code, reason = "these tests need a part of it")]
 mod engine;
@@ -11,7 +14,8 @@ mod needs;
 #[path = "../../../tests/support/wait.rs"]
 mod wait;
 
-use self::engine::{Bucket, S3Engine};
+use self::bucket::Bucket;
+use self::engine::S3Engine;
 use self::needs::{Needs, find};
 use self::wait::{eventually, say};
 use super::*;
