@@ -128,40 +128,25 @@ async fn a_push_that_stops_after_any_write_leaves_nothing_half() {
 #[tokio::test]
 async fn a_delete_never_takes_a_tag_that_a_push_has_moved_meanwhile() {
     let rig = Rig::new();
-    rig.push_config().await.unwrap();
-    let old = rig.push("v1", Rig::image("old")).await.unwrap();
-    // The delete has looked at the tag and is about to remove it.
-    let slowly = Fault::Delay(Duration::from_millis(200));
-    rig.store.on(Verb::Delete, "tags/v1/current", 1, slowly);
-    let repository = rig.repository.clone();
-    let deleting = tokio::spawn(async move { repository.delete_manifest(&old).await });
-    while !rig
-        .store
-        .calls()
-        .iter()
-        .any(|call| call.verb == Verb::Delete)
-    {
-        tokio::task::yield_now().await;
-    }
-    let new = rig.push("v1", Rig::image("new")).await.unwrap();
-    deleting.await.unwrap().unwrap();
-    assert_eq!(rig.pull("v1").await.unwrap(), new);
+    move_a_tag_while_its_manifest_is_deleted(&rig, rig.repository.clone()).await;
 }
 
 /// Another replica shares nothing with us but the store.
 #[tokio::test]
 async fn a_delete_never_takes_a_tag_that_another_replica_has_moved_meanwhile() {
     let rig = Rig::new();
+    let store = Arc::clone(&rig.repository.registry.inner.store);
+    let other = Registry::new(store, rig.repository.settings().clone());
+    move_a_tag_while_its_manifest_is_deleted(&rig, other.repository(rig.repository.name())).await;
+}
+
+async fn move_a_tag_while_its_manifest_is_deleted(rig: &Rig, deleter: Repository) {
     rig.push_config().await.unwrap();
     let old = rig.push("v1", Rig::image("old")).await.unwrap();
-    let other = Registry::new(
-        Arc::clone(&rig.repository.registry.inner.store),
-        rig.repository.settings().clone(),
-    );
-    let other = other.repository(rig.repository.name());
+    // The delete has looked at the tag and is about to remove it.
     let slowly = Fault::Delay(Duration::from_millis(300));
     rig.store.on(Verb::Delete, "tags/v1/current", 1, slowly);
-    let deleting = tokio::spawn(async move { other.delete_manifest(&old).await });
+    let deleting = tokio::spawn(async move { deleter.delete_manifest(&old).await });
     while !rig
         .store
         .calls()
@@ -170,7 +155,6 @@ async fn a_delete_never_takes_a_tag_that_another_replica_has_moved_meanwhile() {
     {
         tokio::task::yield_now().await;
     }
-    // The tag is written while the delete is about to remove it.
     let new = rig.push("v1", Rig::image("new")).await.unwrap();
     deleting.await.unwrap().unwrap();
     assert_eq!(rig.pull("v1").await.unwrap(), new);

@@ -10,7 +10,7 @@ use object_store::client::{ClientOptions, HttpConnector as _, HttpRequestBody, R
 use tempfile::TempDir;
 
 use super::super::*;
-use super::{Needs, eventually, find};
+use super::{Needs, eventually, find, replicas};
 use crate::storage::contract::{Bench, stamp_contract};
 
 /// Known to everybody: Azurite's own account.
@@ -108,12 +108,7 @@ async fn settings() -> Option<Settings> {
 }
 
 async fn bench() -> Option<Bench> {
-    let settings = settings().await?;
-    Some(Bench {
-        one: Arc::new(Objects::connect(&settings).await.unwrap()),
-        other: Arc::new(Objects::connect(&settings).await.unwrap()),
-        _guard: Box::new(()),
-    })
+    Some(replicas(&settings().await?).await)
 }
 stamp_contract!(bench);
 

@@ -56,14 +56,18 @@ async fn bucket() -> Option<Bucket> {
 }
 
 async fn bench() -> Option<Bench> {
-    let settings = settings(&bucket().await?);
-    Some(Bench {
-        one: Arc::new(Objects::connect(&settings).await.unwrap()),
-        other: Arc::new(Objects::connect(&settings).await.unwrap()),
-        _guard: Box::new(()),
-    })
+    Some(replicas(&settings(&bucket().await?)).await)
 }
 stamp_contract!(bench);
+
+/// Two processes with the same settings.
+async fn replicas(settings: &Settings) -> Bench {
+    Bench {
+        one: Arc::new(Objects::connect(settings).await.unwrap()),
+        other: Arc::new(Objects::connect(settings).await.unwrap()),
+        _guard: Box::new(()),
+    }
+}
 
 #[tokio::test]
 async fn a_good_store_passes_every_check_and_keeps_nothing_of_it() {
