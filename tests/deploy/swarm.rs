@@ -250,8 +250,8 @@ impl<'a> Swarm<'a> {
         nodes
     }
 
-    /// By the tasks' own logs: none answered with a server's error, and some
-    /// requests met tasks that were about to stop.
+    /// By the tasks' own logs: none answered with a server's error. How many
+    /// requests met a task that was stopping is a matter of luck, and said.
     fn answered_to_the_end(&self) {
         let (mut all, mut late, mut stopped, mut faults) = (0, 0, 0, Vec::new());
         for log in self.logs() {
@@ -275,7 +275,7 @@ impl<'a> Swarm<'a> {
         ));
         assert!(faults.is_empty(), "{faults:?}");
         // One at least left the drained node, four were replaced afterwards.
-        assert!(stopped >= 5 && late > 0);
+        assert!(stopped >= 5, "{stopped} tasks said that they were stopping");
     }
 
     /// What every task printed, also those that ended.
