@@ -74,7 +74,7 @@ fn the_pods_configurations_are_accepted_and_end_in_time() {
             check = check.env(text(&variable["name"]), value);
         }
         let done = check.ok();
-        assert!(!done.text().contains("ignored"), "{done}");
+        assert!(!done.text().contains("warning"), "{done}");
 
         let config: Value = serde_saphyr::from_str(config).unwrap();
         let pause = config["http"].get("drainpause").map_or(0, seconds);

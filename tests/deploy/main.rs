@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod compose;
 mod counter;
 mod images;
@@ -19,4 +20,5 @@ mod kubernetes;
 mod load;
 mod nodes;
 mod site;
+mod store;
 mod swarm;
