@@ -23,6 +23,7 @@ use super::Limits;
 use super::activity::{Activity, Deadline, Verdict};
 use super::framing::Framing;
 use super::hints::{Hints, Topic};
+use super::linger::Linger;
 use super::mistaken::{self, HANDSHAKE};
 use super::service::Requests;
 use super::shutdown::Shutdown;
@@ -247,7 +248,8 @@ async fn speak_http(shared: &Shared, stream: Stream, protocol: Protocol, from: O
         activity: Arc::clone(&activity),
         framing: Arc::clone(&framing),
     };
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), framing));
+    let linger = Linger::new(shared.shutdown.clone());
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), framing, linger));
     let builder = builder(protocol, &shared.limits);
     let service = service_fn(move |request| requests.clone().answer(request));
     let mut connection = pin!(builder.serve_connection(io, service));

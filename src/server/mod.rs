@@ -18,6 +18,7 @@ mod connection;
 mod framing;
 mod hints;
 mod limits;
+mod linger;
 mod listener;
 mod mistaken;
 mod service;

@@ -129,6 +129,11 @@ impl Shutdown {
         self.draining.cancelled().await;
     }
 
+    /// Whether no new work may be accepted.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
     /// Waits until even running work must end.
     pub async fn stopped(&self) {
         self.stopped.cancelled().await;

@@ -4,12 +4,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 use super::framing::Framing;
+use super::linger::Linger;
 use super::stream::Stream;
 
 /// A stream and the watchers of its connection.
@@ -18,14 +19,24 @@ pub(super) struct Watched {
     stream: Stream,
     activity: Arc<Activity>,
     framing: Arc<Framing>,
+    linger: Linger,
+    /// Whether nothing more is written.
+    shut: bool,
 }
 
 impl Watched {
-    pub(super) fn new(stream: Stream, activity: Arc<Activity>, framing: Arc<Framing>) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        activity: Arc<Activity>,
+        framing: Arc<Framing>,
+        linger: Linger,
+    ) -> Self {
         Self {
             stream,
             activity,
             framing,
+            linger,
+            shut: false,
         }
     }
 
@@ -93,6 +104,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if !this.shut {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.shut = true;
+        }
+        this.linger.poll_closed(&mut this.stream, context)
     }
 }

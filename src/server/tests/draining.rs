@@ -28,7 +28,26 @@ async fn draining_finishes_what_runs_and_closes_what_idles() {
     let answer = read_all(&mut busy).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("waited"), "{answer}");
+    drop((idle, busy));
     assert_eq!(running.server.await.unwrap(), Drained { cut: 0 });
+}
+
+/// Its network may go with the process, and with it what the client has not
+/// taken out of the kernel yet.
+#[tokio::test]
+async fn the_server_stays_until_a_client_has_everything() {
+    let mut running = start(settings(), Limits::default()).await;
+    let mut slow = running.connect().await;
+    slow.write_all(REQUEST.as_bytes()).await.unwrap();
+    running.begun.notified().await;
+    running.shutdown.interrupt();
+    running.release.notify_one();
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut running.server);
+    assert!(early.await.is_err(), "the client has not closed yet");
+    assert!(read_all(&mut slow).await.ends_with("waited"));
+    drop(slow);
+    let ended = tokio::time::timeout(Duration::from_secs(5), running.server);
+    assert_eq!(ended.await.unwrap().unwrap(), Drained { cut: 0 });
 }
 
 #[tokio::test]
