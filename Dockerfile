@@ -20,7 +20,7 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
        cargo build --release --locked --bin wharf --target "$target" \
     && cp "target/$target/release/wharf" /wharf
 COPY LICENSE ./
-COPY deploy deploy
+COPY deploy/image deploy/image
 RUN deploy/image/rootfs /wharf /rootfs
 
 FROM scratch
