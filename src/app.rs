@@ -21,6 +21,7 @@ use crate::observe::health::Health;
 use crate::observe::log::Log;
 use crate::observe::metered::Metered;
 use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
 use crate::registry::{Purging, Registry};
 use crate::server::{Server, ServerError, Shutdown};
 use crate::storage::Store;
@@ -70,10 +71,12 @@ impl App {
         let health = Health::start(
             &config.health,
             &store,
+            opened.driver,
             &TaskTracker::new(),
             &shutdown.background(),
         );
 
+        let readiness = Readiness::new(Arc::clone(&store), health.clone(), shutdown.leaving());
         let debug = match &config.debug {
             Some(settings) => {
                 let server = Server::bind(server::Settings {
@@ -85,19 +88,22 @@ impl App {
                 });
                 Some((
                     server.await?,
-                    debug::router(settings, health.clone(), metrics.clone()),
+                    debug::router(settings, health.clone(), readiness.clone(), metrics.clone()),
                 ))
             }
             None => None,
         };
         let main = Server::bind(config.server.clone()).await?;
         let requests = Requests::new(metrics, config.log.requests);
+        let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
-            registry: Registry::new(Arc::clone(&store), config.registry.clone()),
+            registry,
             authenticator,
             access: Access,
             settings: config.http.clone(),
             healthy: Arc::new(move || !health.is_failing()),
+            readiness,
         }));
         let main_router = http::router(Arc::clone(&state))
             .layer(from_fn_with_state(requests.clone(), log_requests));
@@ -284,11 +290,15 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         return running;
     };
     for (key, changed) in [
-        ("the driver in storage", new.storage != running.storage),
+        (
+            storage::keys(&running.storage),
+            new.storage != running.storage,
+        ),
         (
             "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
             new.server != running.server,
         ),
+        ("http.drainpause", new.pause != running.pause),
         ("http.debug", new.debug != running.debug),
         ("health", new.health != running.health),
     ] {
@@ -302,12 +312,14 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         access: current.access.clone(),
         settings: new.http.clone(),
         healthy: Arc::clone(&current.healthy),
+        readiness: current.readiness.clone(),
     }));
     tracing::info!("configuration reread");
     // What takes a restart stays as it runs, so that the next reload names it again.
     Config {
         storage: running.storage,
         server: running.server,
+        pause: running.pause,
         debug: running.debug,
         health: running.health,
         ..new

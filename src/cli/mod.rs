@@ -1,8 +1,9 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 failed, 2
-//! usage, 4 not found, 78 configuration.
+//! usage, 3 found problems, 4 not found, 78 configuration.
 
 mod ask;
 mod config;
+mod doctor;
 mod healthcheck;
 mod htpasswd;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     User(user::UserArgs),
     /// Make lines of a users file, with the flags of Apache's htpasswd
     Htpasswd(htpasswd::HtpasswdArgs),
+    /// Look whether what the registry uses works, and say what to do
+    Doctor(doctor::DoctorArgs),
     /// Ask a running registry whether it answers, for containers
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(args),
         Command::User(args) => user::run(args),
         Command::Htpasswd(args) => htpasswd::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }

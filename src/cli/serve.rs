@@ -155,7 +155,7 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         .build()
         .map_err(message)?;
     runtime.block_on(async {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::new().pausing(prepared.config.pause);
         shutdown.follow_signals().map_err(message)?;
         let app = match App::build(prepared.config, shutdown.clone()).await {
             Ok(app) => app,

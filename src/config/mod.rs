@@ -55,6 +55,8 @@ pub struct Config {
     pub http: http::Settings,
     /// `http.addr`, `http.tls`, …
     pub server: server::Settings,
+    /// `http.drainpause`: how long everything is still accepted after SIGTERM.
+    pub pause: Duration,
     /// `http.debug`
     pub debug: Option<observe::debug::Settings>,
     /// `health`
@@ -158,6 +160,7 @@ impl Config {
                 h2c: false,
                 drain: DEFAULT_DRAIN,
             },
+            pause: Duration::ZERO,
             debug: None,
             health: observe::health::Settings::default(),
         }

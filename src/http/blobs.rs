@@ -13,12 +13,12 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::State;
-use super::answer::{digest_headers, empty, value};
+use super::answer::{digest_headers, empty, located, value};
 use super::error::Problem;
 use super::ranges::{Selection, select};
 use crate::access::{Allowed, Delete, Pull};
 use crate::oci::Digest;
-use crate::registry::Blob;
+use crate::registry::{Blob, BlobSource, Reading};
 
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -42,18 +42,31 @@ pub(super) async fn get(
         }
         return Ok(response);
     }
-    let blob = repository.blob(digest).await?;
     if let Some(status) = precondition(request, digest) {
+        repository.blob_size(digest).await?;
         return conditional(status, digest, FOREVER);
     }
     let range = request
         .get(RANGE)
-        .filter(|_| if_range_holds(request, digest));
-    let selection = match range.map(HeaderValue::to_str) {
-        Some(Ok(text)) => select(text, blob.size()),
-        _ => Selection::Whole,
+        .filter(|_| if_range_holds(request, digest))
+        .and_then(|range| range.to_str().ok());
+    let selected = |size| range.map_or(Selection::Whole, |text| select(text, size));
+    let reading = match range {
+        None => Reading::Whole,
+        Some(_) => Reading::Parts,
     };
-    match selection {
+    let blob = match repository.blob_source(digest, reading).await? {
+        BlobSource::Here(blob) => blob,
+        BlobSource::Elsewhere { address, size } => match selected(size) {
+            Selection::Unsatisfiable => return unsatisfiable(size),
+            // Object stores send one range at most.
+            Selection::Parts(_) if range.is_some_and(|text| text.contains(',')) => {
+                repository.blob(digest, reading).await?
+            }
+            Selection::Whole | Selection::Parts(_) => return elsewhere(digest, &address),
+        },
+    };
+    match selected(blob.size()) {
         Selection::Whole => whole(
             digest,
             blob.size(),
@@ -65,6 +78,16 @@ pub(super) async fn get(
             Err(parts) => multipart(digest, &blob, &parts),
         },
     }
+}
+
+/// Sends the client to the store. The address grants access, so that nobody may
+/// keep it.
+fn elsewhere(digest: &Digest, address: &str) -> Result<Response, Problem> {
+    let mut response = located(StatusCode::TEMPORARY_REDIRECT, value(address)?);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    digest_headers(headers, digest)?;
+    Ok(response)
 }
 
 pub(super) async fn delete(

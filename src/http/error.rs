@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::access::Denied;
 use crate::auth::Unidentified;
 use crate::oci::ErrorCode;
-use crate::registry::Error;
+use crate::registry::{Error, StoreId};
 use crate::storage::StorageError;
 
 /// An answer that is an error; boxed, since most answers are none.
@@ -93,6 +93,15 @@ impl Problem {
             ErrorCode::SizeInvalid,
             format!("the manifest is larger than {limit} bytes: keep large data in blobs"),
         )
+    }
+
+    /// The replica that began an upload keeps its content elsewhere than we do.
+    /// For the log too, since the administrator has to mend it.
+    pub(super) fn other_store(theirs: StoreId, ours: StoreId) -> Self {
+        let message = format!(
+            "this upload was begun on the store {theirs}, but this replica uses {ours}: all replicas behind one address must share one storage"
+        );
+        Self::not_found(ErrorCode::BlobUploadUnknown, message.clone()).caused_by(message)
     }
 
     pub(super) fn unhealthy() -> Self {
@@ -204,7 +213,10 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, message)
             }
             Error::Interrupted { .. } => Self::bad_request(ErrorCode::BlobUploadInvalid, message),
-            Error::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message),
+            Error::Stopped | Error::DeleteRuns(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+                    .with(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             Error::Storage(error) => storage(&error),
         }
     }
@@ -233,7 +245,7 @@ fn storage(error: &StorageError) -> Problem {
         StorageError::Full(_) => Problem::new(
             StatusCode::INSUFFICIENT_STORAGE,
             ErrorCode::Unavailable,
-            "the registry's disk is full: ask its administrator to make room",
+            "the registry's storage is full: ask its administrator to make room",
         ),
         _ => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

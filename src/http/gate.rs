@@ -1,4 +1,5 @@
-//! The way of every request: healthy? who? what? may they? Then the handler.
+//! The way of every request: a probe? healthy? who? what? may they? Then the
+//! handler.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::log::Facts;
 use super::operation::{Operation, Resource};
 use super::{State, answer, blobs, catalog, manifests, referrers, tags, uploads};
 use crate::auth::{Identity, Unidentified};
+use crate::observe::readiness::{self, Audience, LIVEZ, READYZ};
 
 /// Answers one request, whatever happens.
 pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
@@ -48,14 +50,18 @@ async fn route(state: &State, request: Request) -> Response {
 }
 
 async fn decide(state: &State, request: Request, facts: &mut Facts) -> Result<Response, Problem> {
-    if !(state.healthy)() {
-        return Err(Problem::unhealthy());
-    }
     let path = request.uri().path();
     // What lies outside the prefix is nothing that Operation::parse knows.
     let inner = path
         .strip_prefix(&state.settings.prefix)
         .unwrap_or_default();
+    if let Some(answer) = probed(state, request.method(), path, inner).await {
+        facts.quiet = true;
+        return Ok(answer);
+    }
+    if !(state.healthy)() {
+        return Err(Problem::unhealthy());
+    }
     // Load balancers and charts probe this, whatever the prefix is.
     if path == "/" || inner == "/" {
         return Ok(alive());
@@ -166,25 +172,26 @@ async fn dispatch(
             )
             .await
         }
-        Resource::UploadStatus(id) => {
-            uploads::status(state, &access.allows(identity, &name)?, &id).await
+        Resource::UploadStatus(session) => {
+            uploads::status(state, &access.allows(identity, &name)?, &session).await
         }
-        Resource::Append(id) => {
-            uploads::append(state, &access.allows(identity, &name)?, &id, headers, body).await
+        Resource::Append(session) => {
+            let allowed = access.allows(identity, &name)?;
+            uploads::append(state, &allowed, &session, headers, body).await
         }
-        Resource::Finish(id, digest) => {
+        Resource::Finish(session, digest) => {
             uploads::finish(
                 state,
                 &access.allows(identity, &name)?,
-                &id,
+                &session,
                 &digest,
                 headers,
                 body,
             )
             .await
         }
-        Resource::CancelUpload(id) => {
-            uploads::cancel(state, &access.allows(identity, &name)?, &id).await
+        Resource::CancelUpload(session) => {
+            uploads::cancel(state, &access.allows(identity, &name)?, &session).await
         }
     }
 }
@@ -197,6 +204,22 @@ async fn identify(state: &State, headers: &HeaderMap) -> Result<Identity, Uniden
         return Err(Unidentified::Wrong);
     }
     state.authenticator.identify(first).await
+}
+
+/// The answer to load balancers, who ask with and without the prefix and never
+/// log in.
+async fn probed(state: &State, method: &Method, path: &str, inner: &str) -> Option<Response> {
+    if *method != Method::GET && *method != Method::HEAD {
+        return None;
+    }
+    let is = |name| path == name || inner == name;
+    if is(LIVEZ) {
+        Some(readiness::alive())
+    } else if is(READYZ) {
+        Some(state.readiness.answer(Audience::Everybody).await)
+    } else {
+        None
+    }
 }
 
 fn alive() -> Response {

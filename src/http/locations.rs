@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::Settings;
 use super::error::Problem;
 use crate::oci::{Digest, RepositoryName, UploadId};
+use crate::registry::StoreId;
 
 /// What stays as it is in a query value.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
@@ -22,11 +23,12 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
 /// the configuration names the registry's own (`http.host`).
 pub(super) struct Locations<'a> {
     settings: &'a Settings,
+    store: Option<StoreId>,
 }
 
 impl<'a> Locations<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Self {
-        Self { settings }
+    pub(super) fn new(settings: &'a Settings, store: Option<StoreId>) -> Self {
+        Self { settings, store }
     }
 
     pub(super) fn blob(
@@ -45,12 +47,17 @@ impl<'a> Locations<'a> {
         self.at(format_args!("{name}/manifests/{digest}"))
     }
 
+    /// Where an upload goes on, and on which store: whoever answers there can
+    /// tell that it uses another one.
     pub(super) fn upload(
         &self,
         name: &RepositoryName,
         id: &UploadId,
     ) -> Result<HeaderValue, Problem> {
-        self.at(format_args!("{name}/blobs/uploads/{id}"))
+        match self.store {
+            Some(store) => self.at(format_args!("{name}/blobs/uploads/{id}?store={store}")),
+            None => self.at(format_args!("{name}/blobs/uploads/{id}")),
+        }
     }
 
     /// `Link: <…>; rel="next"` (RFC 8288) with these query parameters. Always

@@ -38,6 +38,7 @@ pub use settings::Settings;
 
 use crate::access::Access;
 use crate::auth::Authenticator;
+use crate::observe::readiness::Readiness;
 use crate::registry::Registry;
 use error::Problem;
 use locations::Locations;
@@ -54,6 +55,8 @@ pub struct State {
     pub settings: Settings,
     /// Whether requests are to be answered at all (registry:2's health gate).
     pub healthy: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether load balancers should send requests here.
+    pub readiness: Readiness,
 }
 
 /// Everything that the main port answers, by the state of the moment. One
@@ -64,7 +67,7 @@ pub fn router(state: Arc<ArcSwap<State>>) -> Router {
 
 impl State {
     fn locations(&self) -> Locations<'_> {
-        Locations::new(&self.settings)
+        Locations::new(&self.settings, self.registry.store_id())
     }
 
     /// Says where a list of `n` entries goes on, and why it ends before what

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::error::Problem;
 use super::query::Query;
 use crate::oci::{Algorithm, Digest, ErrorCode, Reference, RepositoryName, Tag, UploadId};
+use crate::registry::StoreId;
 
 /// The most tags in one PUT of a manifest by digest.
 const MAX_TAGS: usize = 100;
@@ -59,13 +60,20 @@ pub(super) enum Resource {
     /// `POST blobs/uploads/`
     StartUpload(Start),
     /// `GET blobs/uploads/<id>`
-    UploadStatus(UploadId),
+    UploadStatus(Session),
     /// `PATCH blobs/uploads/<id>`
-    Append(UploadId),
+    Append(Session),
     /// `PUT blobs/uploads/<id>?digest=`
-    Finish(UploadId, Digest),
+    Finish(Session, Digest),
     /// `DELETE blobs/uploads/<id>`
-    CancelUpload(UploadId),
+    CancelUpload(Session),
+}
+
+/// An upload session as its `Location` names it.
+pub(super) struct Session {
+    pub(super) id: UploadId,
+    /// On which store it was begun; clients that don't keep it are served too.
+    pub(super) store: Option<StoreId>,
 }
 
 /// The ways to start an upload.
@@ -147,18 +155,18 @@ impl Operation {
                 Self::within(name, || Ok(Resource::StartUpload(start(&query)?)))
             }
             (Place::Upload(name, id), _) if read => {
-                Self::within(name, || Ok(Resource::UploadStatus(upload(id)?)))
+                Self::within(name, || Ok(Resource::UploadStatus(session(id, &query)?)))
             }
             (Place::Upload(name, id), "PATCH") => {
-                Self::within(name, || Ok(Resource::Append(upload(id)?)))
+                Self::within(name, || Ok(Resource::Append(session(id, &query)?)))
             }
             (Place::Upload(name, id), "PUT") => Self::within(name, || {
-                let id = upload(id)?;
+                let session = session(id, &query)?;
                 let digest = query.unambiguous("digest")?.unwrap_or_default();
-                Ok(Resource::Finish(id, self::digest(digest)?))
+                Ok(Resource::Finish(session, self::digest(digest)?))
             }),
             (Place::Upload(name, id), "DELETE") => {
-                Self::within(name, || Ok(Resource::CancelUpload(upload(id)?)))
+                Self::within(name, || Ok(Resource::CancelUpload(session(id, &query)?)))
             }
             _ => Err(Problem::method_not_allowed(allowed)),
         }
@@ -211,9 +219,9 @@ impl Operation {
                 Some(digest.to_string())
             }
             Resource::StartUpload(Start::Session(_)) => None,
-            Resource::UploadStatus(id) | Resource::Append(id) | Resource::CancelUpload(id) => {
-                Some(id.to_string())
-            }
+            Resource::UploadStatus(session)
+            | Resource::Append(session)
+            | Resource::CancelUpload(session) => Some(session.id.to_string()),
         }
     }
 
@@ -297,10 +305,12 @@ fn digest(text: &str) -> Result<Digest, Problem> {
         .map_err(|error| Problem::bad_request(ErrorCode::DigestInvalid, error.to_string()))
 }
 
-fn upload(text: &str) -> Result<UploadId, Problem> {
-    text.parse().map_err(|error: crate::oci::InvalidUploadId| {
+fn session(id: &str, query: &Query) -> Result<Session, Problem> {
+    let id = id.parse().map_err(|error: crate::oci::InvalidUploadId| {
         Problem::not_found(ErrorCode::BlobUploadUnknown, error.to_string())
-    })
+    })?;
+    let store = query.get("store").and_then(|text| text.parse().ok());
+    Ok(Session { id, store })
 }
 
 /// A reference to something that should exist: what is no valid tag does not.

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::State;
 use super::answer::{DOCKER_UPLOAD_UUID, digest_headers, empty, located, value};
 use super::error::Problem;
-use super::operation::Start;
+use super::operation::{Session, Start};
 use super::{body, ranges};
 use crate::access::{Allowed, Pull, Push};
 use crate::auth::Identity;
@@ -46,17 +46,19 @@ pub(super) async fn start(
 pub(super) async fn status(
     state: &State,
     allowed: &Allowed<Push>,
-    id: &UploadId,
+    session: &Session,
 ) -> Result<Response, Problem> {
     let name = allowed.repository();
-    let size = state.registry.repository(name).upload_size(id).await?;
-    progress(state, StatusCode::NO_CONTENT, name, id, size)
+    let repository = state.registry.repository(name);
+    let size = repository.upload_size(&session.id).await;
+    let size = size.map_err(|error| refused(state, name, session, error))?;
+    progress(state, StatusCode::NO_CONTENT, name, &session.id, size)
 }
 
 pub(super) async fn append(
     state: &State,
     allowed: &Allowed<Push>,
-    id: &UploadId,
+    session: &Session,
     headers: &HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
@@ -65,16 +67,16 @@ pub(super) async fn append(
     let appended = state
         .registry
         .repository(name)
-        .append(id, range, body::stream(content))
+        .append(&session.id, range, body::stream(content))
         .await;
-    let size = appended.map_err(|error| refused(state, name, id, error))?;
-    progress(state, StatusCode::ACCEPTED, name, id, size)
+    let size = appended.map_err(|error| refused(state, name, session, error))?;
+    progress(state, StatusCode::ACCEPTED, name, &session.id, size)
 }
 
 pub(super) async fn finish(
     state: &State,
     allowed: &Allowed<Push>,
-    id: &UploadId,
+    session: &Session,
     digest: &Digest,
     headers: &HeaderMap,
     content: Body,
@@ -84,22 +86,21 @@ pub(super) async fn finish(
     let finished = state
         .registry
         .repository(name)
-        .finish(id, digest, range, body::stream(content))
+        .finish(&session.id, digest, range, body::stream(content))
         .await;
-    finished.map_err(|error| refused(state, name, id, error))?;
+    finished.map_err(|error| refused(state, name, session, error))?;
     stored(state, name, digest)
 }
 
 pub(super) async fn cancel(
     state: &State,
     allowed: &Allowed<Push>,
-    id: &UploadId,
+    session: &Session,
 ) -> Result<Response, Problem> {
-    state
-        .registry
-        .repository(allowed.repository())
-        .cancel_upload(id)
-        .await?;
+    let name = allowed.repository();
+    let repository = state.registry.repository(name);
+    let cancelled = repository.cancel_upload(&session.id).await;
+    cancelled.map_err(|error| refused(state, name, session, error))?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -148,14 +149,18 @@ fn received(size: u64) -> Result<HeaderValue, Problem> {
 }
 
 /// A chunk out of order is told how far the upload is, so that the client can
-/// go on from there.
-fn refused(state: &State, name: &RepositoryName, id: &UploadId, error: Error) -> Problem {
-    let size = match error {
-        Error::ChunkOutOfOrder { size, .. } => size,
+/// go on from there. An upload that was begun on another store is told as what
+/// it is: nobody would guess it from an unknown upload.
+fn refused(state: &State, name: &RepositoryName, session: &Session, error: Error) -> Problem {
+    let size = match (&error, session.store, state.registry.store_id()) {
+        (Error::ChunkOutOfOrder { size, .. }, ..) => *size,
+        (Error::UploadUnknown, Some(theirs), Some(ours)) if theirs != ours => {
+            return Problem::other_store(theirs, ours);
+        }
         _ => return error.into(),
     };
     let problem = Problem::from(error);
-    match (state.locations().upload(name, id), received(size)) {
+    match (state.locations().upload(name, &session.id), received(size)) {
         (Ok(location), Ok(range)) => problem.with(LOCATION, location).with(RANGE, range),
         _ => problem,
     }

@@ -1,4 +1,4 @@
-//! The debug listener: `/debug/health` and the metrics. It asks for no login:
+//! The debug listener: `/debug/health`, `/livez`, `/readyz` and the metrics. It asks for no login:
 //! it belongs on an address that only operators reach.
 //!
 //! registry:2's `/debug/vars` and `/debug/pprof` are Go's own and have no
@@ -15,6 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::health::Health;
 use super::metrics::{self, Metrics};
+use super::readiness::{Audience, LIVEZ, READYZ, Readiness, alive};
 
 /// `http.debug` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +27,17 @@ pub struct Settings {
 }
 
 /// What the listener serves.
-pub fn router(settings: &Settings, health: Health, metrics: Metrics) -> Router {
+pub fn router(
+    settings: &Settings,
+    health: Health,
+    readiness: Readiness,
+    metrics: Metrics,
+) -> Router {
+    let ready = async move || readiness.answer(Audience::Operators).await;
     let router = Router::new()
         .route("/debug/health", get(show_health))
+        .route(LIVEZ, get(async || alive()))
+        .route(READYZ, get(ready))
         .with_state(health);
     match settings.metrics_path.as_deref() {
         Some(path) if is_free(path) => router.merge(
@@ -39,7 +48,7 @@ pub fn router(settings: &Settings, health: Health, metrics: Metrics) -> Router {
         Some(path) => {
             tracing::warn!(
                 path,
-                "the metrics are not served: http.debug.prometheus.path must begin with a slash, hold no braces and not be /debug/health"
+                "the metrics are not served: http.debug.prometheus.path must begin with a slash, hold no braces and not be /debug/health, /livez or /readyz"
             );
             router
         }
@@ -49,7 +58,9 @@ pub fn router(settings: &Settings, health: Health, metrics: Metrics) -> Router {
 
 /// Whether the router takes a path as it is: it panics on others.
 fn is_free(path: &str) -> bool {
-    path.starts_with('/') && !path.contains(['{', '}', '*', ':']) && path != "/debug/health"
+    path.starts_with('/')
+        && !path.contains(['{', '}', '*', ':'])
+        && !["/debug/health", LIVEZ, READYZ].contains(&path)
 }
 
 /// `{}`, or 503 and `{check: error}`.
@@ -101,7 +112,9 @@ mod tests {
             addr: "127.0.0.1:5001".into(),
             metrics_path: metrics_path.map(str::to_owned),
         };
-        router(&settings, health.clone(), Metrics::new("1.2.3"))
+        let store = Arc::new(FakeStore::default());
+        let readiness = Readiness::new(store, health.clone(), CancellationToken::new());
+        router(&settings, health.clone(), readiness, Metrics::new("1.2.3"))
     }
 
     async fn ask(router: &Router, path: &str) -> (StatusCode, String, String) {
@@ -138,7 +151,7 @@ mod tests {
             ..health::Settings::default()
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let health = Health::start(&settings, &store, &tasks, &stop);
+        let health = Health::start(&settings, &store, "filesystem", &tasks, &stop);
         while !health.is_failing() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -160,10 +173,20 @@ mod tests {
 
     #[tokio::test]
     async fn an_impossible_path_does_not_stop_the_registry() {
-        for path in ["metrics", "/{a", "/debug/health", "/*", "/:a", ""] {
+        for path in [
+            "metrics",
+            "/{a",
+            "/debug/health",
+            "/readyz",
+            "/*",
+            "/:a",
+            "",
+        ] {
             let router = debug(Some(path), &Health::default());
-            let (status, ..) = ask(&router, "/debug/health").await;
-            assert_eq!(status, StatusCode::OK, "{path}");
+            for path in ["/debug/health", "/livez", "/readyz"] {
+                let (status, _, body) = ask(&router, path).await;
+                assert_eq!((status, body.as_str()), (StatusCode::OK, "{}"), "{path}");
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::storage::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, StorageError, Store,
-    Upload,
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
+    Store, Upload,
 };
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Store for FakeStore {
         Ok(None)
     }
 
-    async fn open(&self, _: &Key) -> Result<Option<Object>, StorageError> {
+    async fn open(&self, _: &Key, _: Reading) -> Result<Option<Object>, StorageError> {
         Ok(None)
     }
 

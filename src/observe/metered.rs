@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::metrics::{Metrics, StorageTimes};
 use crate::storage::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, StorageError, Store,
-    Upload,
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
+    Store, Upload,
 };
 
 /// Any store, timed as `registry_storage_action_seconds{driver,action}`; the
@@ -66,8 +66,8 @@ impl<S: Store + ?Sized> Store for Metered<S> {
         self.timed("get", self.store.get(key)).await
     }
 
-    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
-        self.timed("open", self.store.open(key)).await
+    async fn open(&self, key: &Key, reading: Reading) -> Result<Option<Object>, StorageError> {
+        self.timed("open", self.store.open(key, reading)).await
     }
 
     async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
@@ -194,7 +194,7 @@ mod tests {
 
         assert!(store.head(&key).await.unwrap().is_none());
         assert!(store.get(&key).await.unwrap().is_none());
-        assert!(store.open(&key).await.unwrap().is_none());
+        assert!(store.open(&key, Reading::Whole).await.unwrap().is_none());
         store.put(&key, Bytes::new()).await.unwrap();
         assert_eq!(
             store.create(&key, Bytes::new()).await.unwrap(),

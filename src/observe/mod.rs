@@ -7,3 +7,4 @@ pub mod health;
 pub mod log;
 pub mod metered;
 pub mod metrics;
+pub mod readiness;

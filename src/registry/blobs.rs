@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Error, Registry, Repository};
 use crate::oci::{Algorithm, Digest, RepositoryName};
+pub use crate::storage::Reading;
 use crate::storage::{ByteStream, Meta, Object, layout};
 
 /// The most repositories that an anonymous mount asks for the blob.
@@ -26,17 +27,62 @@ impl Blob {
     }
 }
 
+/// Where the bytes of a blob come from.
+pub enum BlobSource {
+    /// From us.
+    Here(Blob),
+    /// From the store itself.
+    Elsewhere {
+        /// Grants access for a while: it must not be logged.
+        address: String,
+        /// Bytes.
+        size: u64,
+    },
+}
+
 impl Repository {
-    /// Opens a blob of this repository.
-    pub async fn blob(&self, digest: &Digest) -> Result<Blob, Error> {
+    /// Opens a blob of this repository. `reading` says how much of it will be
+    /// read, as far as that is known.
+    pub async fn blob(&self, digest: &Digest, reading: Reading) -> Result<Blob, Error> {
+        let canonical = self.held_blob(digest).await?;
+        let canonical = canonical.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+        self.open_blob(digest, &canonical, reading).await
+    }
+
+    /// Opens a blob of this repository, or says where the store hands it out by
+    /// itself.
+    pub async fn blob_source(
+        &self,
+        digest: &Digest,
+        reading: Reading,
+    ) -> Result<BlobSource, Error> {
         let unknown = || Error::BlobUnknown(digest.clone());
         let canonical = self.held_blob(digest).await?.ok_or_else(unknown)?;
-        let object = self
-            .store()
-            .open(&layout::blob_data(&canonical))
-            .await?
-            .ok_or_else(unknown)?;
-        Ok(Blob { object })
+        let key = layout::blob_data(&canonical);
+        let Some(address) = self.store().address(&key).await? else {
+            let blob = self.open_blob(digest, &canonical, reading).await?;
+            return Ok(BlobSource::Here(blob));
+        };
+        // The store's own word for a blob that is gone is none that clients know.
+        let meta = self.store().head(&key).await?.ok_or_else(unknown)?;
+        Ok(BlobSource::Elsewhere {
+            address,
+            size: meta.size,
+        })
+    }
+
+    async fn open_blob(
+        &self,
+        digest: &Digest,
+        canonical: &Digest,
+        reading: Reading,
+    ) -> Result<Blob, Error> {
+        let data = layout::blob_data(canonical);
+        let object = self.store().open(&data, reading).await?;
+        match object {
+            Some(object) => Ok(Blob { object }),
+            None => Err(Error::BlobUnknown(digest.clone())),
+        }
     }
 
     /// The size in bytes of a blob of this repository, which is not opened.

@@ -69,6 +69,9 @@ pub enum Error {
         /// Why.
         cause: std::io::Error,
     },
+    /// Manifests of the repository are being deleted, and go on being.
+    #[error("manifests of {0} are being deleted at the moment: push again")]
+    DeleteRuns(RepositoryName),
     /// The server stops while it was writing.
     #[error("the registry is stopping")]
     Stopped,

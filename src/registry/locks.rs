@@ -1,8 +1,8 @@
 //! Pushes of manifests share a repository, deletes have it for themselves.
 //!
 //! Without that a delete that looked at a tag before a push moved it would
-//! remove what the push was acknowledged for. Within this process; between
-//! replicas the order of writes alone decides.
+//! remove what the push was acknowledged for. Within this process; for other
+//! replicas there is [`super::deleting`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;

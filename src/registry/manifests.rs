@@ -8,6 +8,9 @@ use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, Manifest, ManifestType, Reference, Tag};
 use crate::storage::layout;
 
+/// How often a push writes its links again that deletes on other replicas took.
+const ATTEMPTS: usize = 10;
+
 /// A manifest as it was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredManifest {
@@ -108,12 +111,27 @@ impl Repository {
         self.store()
             .put(&layout::blob_data(canonical), content)
             .await?;
-        futures_util::try_join!(
-            self.link_revision(digest, canonical),
-            self.record_referrer(manifest, digest, size),
+        for _ in 0..ATTEMPTS {
+            futures_util::try_join!(
+                self.link_revision(digest, canonical),
+                self.record_referrer(manifest, digest, size),
+            )?;
+            try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
+            self.deletes_ended().await?;
+            if self.stands(digest, tags).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::DeleteRuns(self.name.clone()))
+    }
+
+    /// Whether a manifest and its tags are as they were written, or newer.
+    async fn stands(&self, digest: &Digest, tags: &[Tag]) -> Result<bool, Error> {
+        let (held, tagged) = futures_util::try_join!(
+            self.held_manifest(digest),
+            try_join_all(tags.iter().map(|tag| self.tagged(tag))),
         )?;
-        try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
-        Ok(())
+        Ok(held.is_some() && tagged.iter().all(Option::is_some))
     }
 
     /// Removes a manifest, the tags that name it and its place among its
@@ -127,24 +145,42 @@ impl Repository {
             if repository.held_manifest(&digest).await?.is_none() {
                 return Err(Error::ManifestUnknown(Reference::Digest(digest)));
             }
-            let subject = repository.subject_of(&digest).await?;
-            repository.untag(&digest).await?;
-            let revision = layout::revision_link(&repository.name, &digest);
-            repository.store().delete(&revision).await?;
-            if let Some(subject) = subject {
-                repository.forget_referrer(&subject, &digest).await?;
-            }
-            Ok(())
+            repository
+                .announced(repository.remove_manifest(&digest))
+                .await
         })
         .await
     }
 
+    /// Tags first, so that none names what is gone.
+    async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        let subject = self.subject_of(digest).await?;
+        self.untag(digest).await?;
+        let revision = layout::revision_link(&self.name, digest);
+        self.store().delete(&revision).await?;
+        if let Some(subject) = subject {
+            self.forget_referrer(&subject, digest).await?;
+        }
+        Ok(())
+    }
+
     /// The verified content of a manifest that this repository holds.
     pub(super) async fn manifest_content(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
-        let Some(canonical) = self.held_manifest(digest).await? else {
-            return Ok(None);
+        let content = match digest.algorithm() {
+            // Its own bytes' place is known: no need to wait for the link.
+            Algorithm::Sha256 => {
+                let data = layout::blob_data(digest);
+                let (held, content) = futures_util::try_join!(self.held_manifest(digest), async {
+                    Ok(self.store().get(&data).await?)
+                })?;
+                held.and(content)
+            }
+            Algorithm::Sha512 => match self.held_manifest(digest).await? {
+                Some(canonical) => self.store().get(&layout::blob_data(&canonical)).await?,
+                None => None,
+            },
         };
-        let Some(content) = self.store().get(&layout::blob_data(&canonical)).await? else {
+        let Some(content) = content else {
             return Ok(None);
         };
         if digest.algorithm().digest(&content) != *digest {

@@ -9,6 +9,7 @@
 
 mod blobs;
 mod catalog;
+mod deleting;
 mod error;
 mod fallback;
 mod hasher;
@@ -20,6 +21,7 @@ mod purge;
 mod referrers;
 mod sessions;
 mod settings;
+mod store_id;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -28,12 +30,13 @@ mod uploads;
 use std::future::Future;
 use std::sync::Arc;
 
-pub use blobs::Blob;
+pub use blobs::{Blob, BlobSource, Reading};
 pub use error::Error;
 pub use manifests::{PutManifest, StoredManifest};
 pub use purge::Purged;
 pub use referrers::Referrers;
 pub use settings::{IndexChildren, Platform, Purging, Settings, Validation};
+pub use store_id::{InvalidStoreId, StoreId};
 pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
@@ -45,6 +48,7 @@ use sessions::Sessions;
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
+    store_id: Option<StoreId>,
 }
 
 struct Inner {
@@ -80,6 +84,7 @@ impl Registry {
                 sessions: Sessions::default(),
                 locks: Locks::default(),
             }),
+            store_id: None,
         }
     }
 
@@ -98,6 +103,7 @@ impl Registry {
                 sessions: sessions.clone(),
                 locks: locks.clone(),
             }),
+            store_id: self.store_id,
         }
     }
 

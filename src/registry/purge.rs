@@ -1,7 +1,7 @@
 //! Abandoned uploads go away (distribution-spec: "unfinished uploads time out
 //! and are cleared"; registry:2's `uploadpurging`).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -11,6 +11,9 @@ use crate::storage::{Stage, layout};
 
 /// Uploads that one look into a repository fetches.
 const AT_ONCE: usize = 1000;
+
+/// How long an upload takes to be begun, generously.
+const BEGINNING: Duration = Duration::from_secs(2);
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct Purged {
 impl Registry {
     /// Removes uploads that were started more than `age` ago; with `dry_run`
     /// only counts them. An upload whose start cannot be read is as old as the
-    /// record of it.
+    /// record of it; one without a record has ended, and goes too.
     pub async fn purge_uploads(&self, age: Duration, dry_run: bool) -> Result<Purged, Error> {
         let mut repositories = Vec::new();
         self.each_directory(&mut |name| {
@@ -52,6 +55,7 @@ impl Registry {
         purged: &mut Purged,
     ) -> Result<(), Error> {
         let mut after = None;
+        let mut ended = Vec::new();
         loop {
             let children = self
                 .store()
@@ -62,35 +66,53 @@ impl Registry {
                     continue;
                 };
                 let stage = layout::upload(name, &id);
-                if !self.older_than(&stage, age).await? {
-                    purged.kept += 1;
+                let Some(started) = self.started(&stage).await? else {
+                    ended.push(stage);
                     continue;
+                };
+                if started.elapsed().is_ok_and(|elapsed| elapsed >= age) {
+                    purged.removed += 1;
+                    if !dry_run {
+                        self.store().discard(&stage).await?;
+                    }
+                } else {
+                    purged.kept += 1;
                 }
+            }
+            match children.into_iter().nth(AT_ONCE - 1) {
+                Some(last) => after = Some(last.name),
+                None => break,
+            }
+        }
+        if !ended.is_empty() && !dry_run {
+            // One that is being begun has its record by then.
+            tokio::time::sleep(BEGINNING).await;
+        }
+        for stage in ended {
+            if self.started(&stage).await?.is_none() {
                 purged.removed += 1;
                 if !dry_run {
                     self.store().discard(&stage).await?;
                 }
             }
-            match children.into_iter().nth(AT_ONCE - 1) {
-                Some(last) => after = Some(last.name),
-                None => return Ok(()),
-            }
         }
+        Ok(())
     }
 
-    async fn older_than(&self, stage: &Stage, age: Duration) -> Result<bool, Error> {
-        let record = self.store().get(&stage.started_at()).await?;
-        let started = record
-            .as_deref()
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .and_then(|text| text.trim().parse::<Timestamp>().ok());
-        let Some(started) = started else {
-            // A power cut emptied it, since it is not synced.
-            let meta = self.store().head(&stage.started_at()).await?;
-            let elapsed = meta.and_then(|meta| meta.modified.elapsed().ok());
-            return Ok(elapsed.is_some_and(|elapsed| elapsed >= age));
+    /// When an upload was started; `None` if there is only something left of it.
+    async fn started(&self, stage: &Stage) -> Result<Option<SystemTime>, Error> {
+        let record = stage.started_at();
+        let Some(text) = self.store().get(&record).await? else {
+            return Ok(None);
         };
-        let elapsed = Timestamp::now().duration_since(started);
-        Ok(Duration::try_from(elapsed).is_ok_and(|elapsed| elapsed >= age))
+        let started = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| text.trim().parse::<Timestamp>().ok());
+        if let Some(started) = started {
+            return Ok(Some(started.into()));
+        }
+        // A power cut emptied it, since it is not synced.
+        let meta = self.store().head(&record).await?;
+        Ok(meta.map(|meta| meta.modified))
     }
 }

@@ -1,11 +1,16 @@
 //! Tags: the movable names of manifests.
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
 use super::{Error, Page, Repository, uncancelled};
 use crate::oci::{Digest, Reference, Tag};
 use crate::storage::layout;
 
 /// The most tags in one answer to a request that does not say how many.
 const ALL: usize = 100_000;
+
+/// Tags that are looked at at once.
+const LOOKS: usize = 16;
 
 impl Repository {
     /// The tags greater than `after` in byte order, at most `limit` (all, up to
@@ -80,12 +85,18 @@ impl Repository {
                 .store()
                 .children(&layout::tags(&self.name), after.as_deref(), AT_ONCE)
                 .await?;
-            for child in &names {
-                if let Ok(tag) = child.name.parse()
-                    && self.tagged(&tag).await?.as_ref() == Some(digest)
-                {
-                    self.remove_tag(&tag).await?;
-                }
+            let tags = names.iter().filter_map(|child| child.name.parse().ok());
+            let named: Vec<Tag> = stream::iter(tags.collect::<Vec<Tag>>())
+                .map(|tag| async move {
+                    let names_it = self.tagged(&tag).await?.as_ref() == Some(digest);
+                    Ok::<_, Error>(names_it.then_some(tag))
+                })
+                .buffered(LOOKS)
+                .try_filter_map(|tag| async { Ok(tag) })
+                .try_collect()
+                .await?;
+            for tag in &named {
+                self.remove_tag(tag).await?;
             }
             match names.into_iter().nth(AT_ONCE - 1) {
                 Some(last) => after = Some(last.name),

@@ -12,7 +12,7 @@ use super::{ChunkRange, Error, Registry, Repository, Settings};
 use crate::oci::{Algorithm, Digest, Reference, Tag};
 use crate::storage::faulty::{Fault, Faulty, Verb};
 use crate::storage::files::{self, Files};
-use crate::storage::{ByteStream, StorageError, layout};
+use crate::storage::{ByteStream, StorageError, Store as _, layout};
 
 struct Rig {
     dir: TempDir,
@@ -146,6 +146,62 @@ async fn a_delete_never_takes_a_tag_that_a_push_has_moved_meanwhile() {
     let new = rig.push("v1", Rig::image("new")).await.unwrap();
     deleting.await.unwrap().unwrap();
     assert_eq!(rig.pull("v1").await.unwrap(), new);
+}
+
+/// Another replica shares nothing with us but the store.
+#[tokio::test]
+async fn a_delete_never_takes_a_tag_that_another_replica_has_moved_meanwhile() {
+    let rig = Rig::new();
+    rig.push_config().await.unwrap();
+    let old = rig.push("v1", Rig::image("old")).await.unwrap();
+    let other = Registry::new(
+        Arc::clone(&rig.repository.registry.inner.store),
+        rig.repository.settings().clone(),
+    );
+    let other = other.repository(rig.repository.name());
+    let slowly = Fault::Delay(Duration::from_millis(300));
+    rig.store.on(Verb::Delete, "tags/v1/current", 1, slowly);
+    let deleting = tokio::spawn(async move { other.delete_manifest(&old).await });
+    while !rig
+        .store
+        .calls()
+        .iter()
+        .any(|call| call.verb == Verb::Delete)
+    {
+        tokio::task::yield_now().await;
+    }
+    // The tag is written while the delete is about to remove it.
+    let new = rig.push("v1", Rig::image("new")).await.unwrap();
+    deleting.await.unwrap().unwrap();
+    assert_eq!(rig.pull("v1").await.unwrap(), new);
+}
+
+#[tokio::test]
+async fn a_delete_that_died_delays_pushes_for_a_minute_at_most() {
+    let rig = Rig::new();
+    rig.push_config().await.unwrap();
+    let key = layout::deleting(rig.repository.name(), "dead");
+    rig.store.put(&key, Bytes::new()).await.unwrap();
+    let path = rig.dir.path().join(key.as_str());
+    let file = std::fs::File::open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(61))
+        .unwrap();
+    rig.push("v1", Rig::image("one")).await.unwrap();
+    assert!(rig.store.get(&key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_ended_upload_is_purged() {
+    let rig = Rig::new();
+    let id = rig.repository.start_upload(None).await.unwrap();
+    let stage = layout::upload(rig.repository.name(), &id);
+    rig.store.delete(&stage.started_at()).await.unwrap();
+    let registry = &rig.repository.registry;
+    let purged = registry.purge_uploads(Duration::ZERO, false).await.unwrap();
+    assert_eq!((purged.removed, purged.kept), (1, 0));
+    let uploads = layout::uploads(rig.repository.name());
+    let left = rig.store.children(&uploads, None, 9).await.unwrap();
+    assert!(left.is_empty());
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! The end of the process as a value that is passed down, and the signals that
 //! bring it about.
 //!
-//! Stopping has an order: servers drain ([`Shutdown::draining`]), then the
-//! background tasks end ([`Shutdown::finish`]). A second signal skips the
-//! waiting ([`Shutdown::stopped`]).
+//! Stopping has an order: load balancers are told ([`Shutdown::leaving`]) and
+//! have a pause to notice (`http.drainpause`), servers drain
+//! ([`Shutdown::draining`]), then the background tasks end
+//! ([`Shutdown::finish`]). A second signal skips the waiting
+//! ([`Shutdown::stopped`]).
 
 use std::io;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use tracing::{debug, error, info, warn};
 /// One process's way to its end: cheap to clone, all clones are the same.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
+    leaving: CancellationToken,
+    pause: Duration,
     draining: CancellationToken,
     stopped: CancellationToken,
     background: CancellationToken,
@@ -36,12 +40,21 @@ impl Shutdown {
         let stopped = CancellationToken::new();
         Self {
             // To stop is also to drain and to end what runs in the background.
+            leaving: stopped.child_token(),
+            pause: Duration::ZERO,
             draining: stopped.child_token(),
             background: stopped.child_token(),
             stopped,
             tasks: TaskTracker::new(),
             reloads: watch::Sender::new(0),
         }
+    }
+
+    /// Everything is accepted for so long after the first signal
+    /// (`http.drainpause`).
+    #[must_use]
+    pub fn pausing(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// From now on SIGTERM and SIGINT [`interrupt`](Self::interrupt) and SIGHUP
@@ -66,15 +79,31 @@ impl Shutdown {
         Ok(())
     }
 
-    /// What SIGTERM does: the first time drain, the second time stop at once.
+    /// What SIGTERM does: the first time drain, after the pause, the second time
+    /// stop at once. Within a runtime.
     pub fn interrupt(&self) {
-        if self.draining.is_cancelled() {
+        if self.leaving.is_cancelled() {
             warn!("second signal: stopping at once");
             self.stopped.cancel();
-        } else {
+            return;
+        }
+        self.leaving.cancel();
+        if self.pause.is_zero() {
             info!("stopping: no new connections; a second signal stops at once");
             self.draining.cancel();
+            return;
         }
+        info!(
+            "stopping: no new connections after {:?} (http.drainpause); a second signal stops at once",
+            self.pause
+        );
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = shutdown.stopped() => {}
+                () = tokio::time::sleep(shutdown.pause) => shutdown.draining.cancel(),
+            }
+        });
     }
 
     /// What SIGHUP does: everybody who watches [`reloads`](Self::reloads) rereads
@@ -87,6 +116,12 @@ impl Shutdown {
     /// Asks to stop at once.
     pub fn stop(&self) {
         self.stopped.cancel();
+    }
+
+    /// Cancelled as soon as the process is asked to end: what is sent here from
+    /// now on had better go elsewhere.
+    pub fn leaving(&self) -> CancellationToken {
+        self.leaving.clone()
     }
 
     /// Waits until no new work may be accepted.
@@ -175,6 +210,21 @@ mod tests {
         shutdown.interrupt();
         shutdown.stopped().await;
         assert!(background.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_pause_lies_between_leaving_and_draining() {
+        let shutdown = Shutdown::new().pausing(Duration::from_secs(3600));
+        shutdown.interrupt();
+        assert!(shutdown.leaving().is_cancelled());
+        assert!(!shutdown.draining.is_cancelled());
+        shutdown.interrupt();
+        shutdown.draining().await;
+
+        let short = Shutdown::new().pausing(Duration::from_millis(10));
+        short.interrupt();
+        short.draining().await;
+        assert!(!short.stopped.is_cancelled());
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Space, Stage, StorageError, Store,
-    Upload,
+    ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
+    Store, Upload,
 };
 
 /// Which method was called.
@@ -190,9 +190,9 @@ impl Store for Faulty {
             .call(Verb::Get, key.as_str(), self.inner.get(key))
             .await
     }
-    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
+    async fn open(&self, key: &Key, reading: Reading) -> Result<Option<Object>, StorageError> {
         self.script
-            .call(Verb::Open, key.as_str(), self.inner.open(key))
+            .call(Verb::Open, key.as_str(), self.inner.open(key, reading))
             .await
     }
     async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {

@@ -12,6 +12,8 @@
 //!     _uploads/<uuid>/{startedat,data,wharf-note}         an upload session, on files
 //!     _uploads/<uuid>/{startedat,wharf-…}                 an upload session, in an object store
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
+//!     _deletes/<id>                                       wharf: a delete of a manifest that is running
+//!   wharf/store-id                                        wharf: which store this is, a UUID
 //! ```
 //!
 //! A link file holds a digest `<alg>:<hex>`, without a newline: the *canonical*
@@ -198,6 +200,22 @@ pub fn referrer(repository: &RepositoryName, subject: &Digest, referrer: &Digest
         referrer.algorithm(),
         referrer.hex()
     ))
+}
+
+/// The deletes of manifests that are running in a repository.
+pub fn deletes(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_deletes"))
+}
+
+/// Announces a running delete. `id` is a name that [`deletes`] lists, or a new
+/// one; one component.
+pub fn deleting(repository: &RepositoryName, id: &str) -> Key {
+    Key(format!("{REPOSITORIES}/{repository}/_deletes/{id}"))
+}
+
+/// Says which store this is.
+pub fn store_id() -> Key {
+    Key("docker/registry/v2/wharf/store-id".to_owned())
 }
 
 /// One upload session.

@@ -57,8 +57,8 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError>;
 
     /// Opens a key for reading: what is read later belongs to the version that
-    /// was opened.
-    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError>;
+    /// was opened. `reading` is a hint.
+    async fn open(&self, key: &Key, reading: Reading) -> Result<Option<Object>, StorageError>;
 
     /// Replaces a key atomically; durable on return.
     async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError>;
@@ -155,6 +155,15 @@ pub struct Meta {
     pub size: u64,
     /// When this version was written, by the store's clock.
     pub modified: SystemTime,
+}
+
+/// What will be read of an opened key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// All of it: a store may begin to send it at once.
+    Whole,
+    /// Some of it, or perhaps nothing.
+    Parts,
 }
 
 /// An opened key.

@@ -145,7 +145,8 @@ impl Entry {
         let mut path = self.entry["path"].as_str().unwrap().to_owned();
         if setup.starts_with("upload") {
             let location = upload(&stage.repo, setup);
-            let id = location.rsplit('/').next().unwrap().to_owned();
+            let id = location.rsplit('/').next().unwrap();
+            let id = id.split('?').next().unwrap().to_owned();
             path = match path.strip_prefix("{upload}?") {
                 Some(query) => with_query(&location, query),
                 None => path.replace("{upload}", &location),

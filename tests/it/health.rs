@@ -153,7 +153,7 @@ fn wharf_healthcheck_knows_a_server_from_none() {
 }
 
 /// Where the debug listener is, by the log.
-fn debug(server: &Registry) -> String {
+pub fn debug(server: &Registry) -> String {
     eventually("the debug listener's line", PATIENCE, || {
         let log = server.log();
         let (_, rest) = log.split_once("health and metrics on http://")?;

@@ -2,7 +2,7 @@
 //! answers look.
 
 use crate::content::{EMPTY_DIGEST, IMAGE, sha256};
-use crate::repo::Repo;
+use crate::repo::{Repo, with_query};
 use crate::support::Registry;
 
 // spec: 95, 99, 103
@@ -43,7 +43,7 @@ fn a_read_only_registry_serves_and_refuses_every_write() {
         .env("REGISTRY_STORAGE_MAINTENANCE_READONLY", "{enabled: true}")
         .start();
     let repo = Repo::on(&server, "frozen");
-    let closing = format!("{location}?digest={}", sha256(b"x"));
+    let closing = with_query(&location, &format!("digest={}", sha256(b"x")));
     for request in [
         repo.ask("POST", "blobs/uploads/").body(""),
         repo.ask("POST", &format!("blobs/uploads/?digest={}", sha256(b"x")))

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use crate::content::{noise, sha256, sha512};
 use crate::repo::{Repo, with_query};
-use crate::support::{Registry, eventually};
+use crate::support::{Manner, Registry, eventually};
 use crate::wire::{PATIENCE, connect};
 
 #[test]
@@ -29,24 +29,28 @@ fn an_upload_goes_on_after_the_server_was_killed_between_two_chunks() {
 fn an_upload_goes_on_after_the_server_was_killed_within_a_chunk() {
     let mut server = Registry::start();
     let repo = Repo::on(&server, "resumed");
-    let content = noise(2, 6_000_000);
+    let content = noise(2, 24_000_000);
     let location = repo.start();
     let answer = repo.at("PATCH", &location).body(&content[..100_000]).send();
     answer.expect(202);
     let cut = repo
         .at("PATCH", &location)
         .header("Content-Length", content.len() - 100_000)
-        .body(&content[100_000..4_000_000]);
+        .body(&content[100_000..22_000_000]);
     let mut socket = connect(repo.host(), PATIENCE);
     socket.write_all(&cut.bytes()).unwrap();
-    eventually("bytes of the second chunk", PATIENCE, || {
-        (repo.received(&location) > 100_000).then_some(())
-    });
+    // On an object store they are seen when the request has ended; but so many
+    // don't fit between us and the server, so it has some.
+    if !Manner::of_this_run().s3 {
+        eventually("bytes of the second chunk", PATIENCE, || {
+            (repo.received(&location) > 100_000).then_some(())
+        });
+    }
     server.kill();
     drop(socket);
     server.restart();
     let received = repo.received(&location);
-    assert!((100_000..=4_000_000).contains(&received), "{received}");
+    assert!((100_000..=22_000_000).contains(&received), "{received}");
     finish(&repo, &location, &content, received, &sha256(&content));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::content::{ABSENT, noise, sha256};
 use crate::repo::{Repo, with_query};
-use crate::support::{Registry, eventually};
+use crate::support::{Manner, Registry, eventually};
 use crate::wire::{PATIENCE, connect};
 
 // spec: 44
@@ -136,24 +136,28 @@ fn a_client_that_is_still_sending_learns_why_it_was_refused() {
 #[test]
 fn what_a_broken_connection_delivered_can_be_continued() {
     let repo = Repo::fresh();
-    let content = noise(8, 4_000_000);
+    let content = noise(8, 24_000_000);
     let location = repo.start();
     let request = repo
         .at("PATCH", &location)
         .header("Content-Length", content.len())
-        .body(&content[..2_000_000]);
+        .body(&content[..22_000_000]);
     let mut socket = connect(repo.host(), PATIENCE);
     socket.write_all(&request.bytes()).unwrap();
-    eventually("bytes of the PATCH", PATIENCE, || {
-        (repo.received(&location) > 0).then_some(())
-    });
+    // On an object store they are seen when the request has ended; but so many
+    // don't fit between us and the server, so it has some.
+    if !Manner::of_this_run().s3 {
+        eventually("bytes of the PATCH", PATIENCE, || {
+            (repo.received(&location) > 0).then_some(())
+        });
+    }
     drop(socket);
     // The next writer waits for the broken one, so this is in order.
     let received = eventually("the bytes of the broken PATCH", PATIENCE, || {
         let begun = repo.at("PATCH", &location).body("").send();
         (begun.status == 202).then(|| repo.received(&location))
     });
-    assert!(received <= 2_000_000, "{received}");
+    assert!((1..=22_000_000).contains(&received), "{received}");
     let closing = with_query(&location, &format!("digest={}", sha256(&content)));
     repo.at("PUT", &closing)
         .header("Content-Range", format!("{received}-{}", content.len() - 1))

@@ -1,7 +1,9 @@
 //! What several test binaries share: the real server in one line
-//! ([`Registry`]), other programs run with a time limit ([`run`]), the question
-//! whether they are there at all ([`Needs`]), and waiting for a condition
-//! instead of for luck ([`eventually`]).
+//! ([`Registry`]), on a volume or on a bucket of an [`S3Engine`], which a
+//! [`Proxy`] may stand before, with replicas behind a [`Balancer`]; other
+//! programs run with a time limit ([`run`]), the question whether they are there
+//! at all ([`Needs`]), and waiting for a condition instead of for luck
+//! ([`eventually`]).
 //!
 //! Use it with `#[path = "../support/mod.rs"] mod support;`. Everything here
 //! panics when it fails: it runs in tests only.
@@ -15,46 +17,27 @@
     clippy::unwrap_used
 )]
 
+mod balancer;
 mod certificates;
+mod engine;
+mod manner;
 mod needs;
+mod proxy;
 mod registry;
 mod run;
+mod wait;
 
-use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub use balancer::Balancer;
 pub use certificates::{Authority, SERVER_NAMES};
+pub use engine::{ACCESS_KEY, Bucket, S3Engine, SECRET_KEY};
+pub use manner::{Manner, is_long};
 pub use needs::{Needs, find};
+pub use proxy::{Fault, Proxy, Seen};
 pub use registry::{Program, Registry, Setup};
 pub use run::{Finished, Run, run};
-
-/// Waits until `condition` gives a value, asking every 20 ms.
-///
-/// # Panics
-/// When `limit` is over; the message names `what` was awaited.
-pub fn eventually<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(
-            begun.elapsed() < limit,
-            "{what}: not within {} s",
-            limit.as_secs()
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Prints one line past the test runner's capture, so that timings and skipped
-/// clients are seen in a run where everything passes.
-pub fn say(line: &str) {
-    let mut line = line.to_owned();
-    line.push('\n');
-    // One write, so that lines of parallel tests don't mix.
-    let _ = std::io::stderr().write_all(line.as_bytes());
-}
+pub use wait::{eventually, say};
 
 /// Runs `step` and says how long it took.
 pub fn timed<T>(what: &str, step: impl FnOnce() -> T) -> T {

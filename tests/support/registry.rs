@@ -1,5 +1,6 @@
 //! The real server, started on a free port of loopback and stopped when the
-//! test lets go of it.
+//! test lets go of it: one process on a volume, one on a bucket, or several on
+//! one bucket behind a balancer, which a test need not know.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -9,10 +10,21 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Authority, SERVER_NAMES, eventually};
+use super::{Authority, Balancer, Bucket, Manner, SERVER_NAMES, eventually};
 
 /// How long a server may take until it listens, and until it ends.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a person has set for an object store of their own is none of ours.
+const AWS_ENVIRONMENT: [&str; 7] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE",
+];
 
 /// Which server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +37,7 @@ pub enum Program {
 
 /// What a server is started with. Every method adds one thing; [`Setup::start`]
 /// starts it.
+#[derive(Clone)]
 pub struct Setup {
     program: Program,
     tls: bool,
@@ -34,6 +47,8 @@ pub struct Setup {
     config: Option<String>,
     env: Vec<(String, String)>,
     data: Option<PathBuf>,
+    manner: Manner,
+    bucket: Option<Bucket>,
 }
 
 /// A running server.
@@ -45,11 +60,15 @@ pub struct Registry {
     address: String,
     child: Option<Child>,
     starts: usize,
+    /// Behind a balancer: the servers that do the work, instead of `child`.
+    replicas: Vec<Registry>,
+    _balancer: Option<Balancer>,
 }
 
 impl Registry {
     /// Begins the description of a server: plain HTTP, open, deletes enabled,
-    /// its data in a temporary directory.
+    /// its data in a temporary directory, or below a key of that name where
+    /// this run is about buckets.
     pub fn with() -> Setup {
         Setup {
             program: Program::Wharf,
@@ -60,6 +79,8 @@ impl Registry {
             config: None,
             env: Vec::new(),
             data: None,
+            manner: Manner::of_this_run(),
+            bucket: None,
         }
     }
 
@@ -90,7 +111,7 @@ impl Registry {
         self.dir.path()
     }
 
-    /// The storage volume.
+    /// The storage volume; on a bucket, an empty directory.
     pub fn data(&self) -> &Path {
         &self.data
     }
@@ -138,7 +159,26 @@ impl Registry {
     /// Everything that the server printed, over all its starts.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.log_file()).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let own = String::from_utf8_lossy(&bytes).into_owned();
+        own + &self.replicas.iter().map(Registry::log).collect::<String>()
+    }
+
+    /// The servers behind the balancer.
+    pub fn replicas(&self) -> &[Registry] {
+        &self.replicas
+    }
+
+    /// The same, to kill one and start it again.
+    pub fn replicas_mut(&mut self) -> &mut [Registry] {
+        &mut self.replicas
+    }
+
+    /// Where its content is, in a bucket.
+    ///
+    /// # Panics
+    /// When it is on a volume.
+    pub fn bucket(&self) -> &Bucket {
+        self.setup.bucket.as_ref().expect("a server on a bucket")
     }
 
     /// The process, while it runs.
@@ -158,6 +198,10 @@ impl Registry {
 
     /// Stops it if it runs, and starts it again on the same port and volume.
     pub fn restart(&mut self) {
+        self.replicas.iter_mut().for_each(Registry::restart);
+        if !self.replicas.is_empty() {
+            return;
+        }
         if self.child.is_some() {
             self.stop();
         }
@@ -166,6 +210,12 @@ impl Registry {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
+        for replica in &self.replicas {
+            replica.signal(signal);
+        }
+        if !self.replicas.is_empty() {
+            return;
+        }
         let child = self.child.as_ref().expect("a running server");
         let pid = Pid::from_raw(child.id().cast_signed()).expect("a process id");
         kill_process(pid, signal).expect("the signal sent");
@@ -173,6 +223,9 @@ impl Registry {
 
     /// Waits until it has ended by itself, or by a signal that it was sent.
     pub fn wait(&mut self) -> ExitStatus {
+        if let Some(status) = self.replicas.iter_mut().map(Registry::wait).last() {
+            return status;
+        }
         let mut child = self.child.take().expect("a running server");
         let log = self.log_file();
         eventually(
@@ -193,6 +246,9 @@ impl Registry {
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file: File = file.expect("the log file");
         let mut command = Command::new(self.setup.binary());
+        for name in AWS_ENVIRONMENT {
+            command.env_remove(name);
+        }
         command
             .arg("serve")
             .arg(self.dir.path().join("config.yml"))
@@ -226,7 +282,7 @@ impl Drop for Registry {
             let _ = child.kill();
             let _ = child.wait();
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.replicas.is_empty() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines.len().saturating_sub(40);
@@ -290,11 +346,32 @@ impl Setup {
         self
     }
 
+    /// Its content in this bucket, whatever this run is about.
+    pub fn s3(mut self, bucket: &Bucket) -> Setup {
+        self.bucket = Some(bucket.clone());
+        self
+    }
+
+    /// So many servers behind a balancer, which has the address and the TLS.
+    pub fn replicas(mut self, count: usize) -> Setup {
+        self.manner.replicas = count;
+        self
+    }
+
+    /// Whether pulls from a bucket are redirected there.
+    pub fn redirects(mut self, on: bool) -> Setup {
+        self.manner.redirects = on;
+        self
+    }
+
     /// Writes the files, starts the server and waits until it listens.
-    pub fn start(self) -> Registry {
+    pub fn start(mut self) -> Registry {
         let dir = TempDir::with_prefix("wharf-test-").expect("a temporary directory");
         let data = self.data.clone().unwrap_or_else(|| dir.path().join("data"));
         fs::create_dir_all(&data).expect("the data directory");
+        if self.bucket.is_none() && self.manner.s3 {
+            self.bucket = Some(Bucket::for_volume(&data));
+        }
         let authority = self.tls.then(|| {
             let authority = Authority::create(&dir.path().join("ca"), "wharf test CA");
             authority.sign(&SERVER_NAMES, &dir.path().join("certs"));
@@ -302,6 +379,9 @@ impl Setup {
         });
         if !self.users.is_empty() {
             fs::write(dir.path().join("htpasswd"), self.htpasswd()).expect("htpasswd written");
+        }
+        if self.manner.replicas > 1 && self.program == Program::Wharf {
+            return self.start_replicas(dir, data, authority);
         }
         let config = match &self.config {
             Some(config) => config.clone(),
@@ -316,18 +396,44 @@ impl Setup {
             authority,
             child: None,
             starts: 0,
+            replicas: Vec::new(),
+            _balancer: None,
         };
         registry.launch();
         registry
     }
 
+    /// Several servers with one content; TLS ends at the balancer.
+    fn start_replicas(self, dir: TempDir, data: PathBuf, authority: Option<Authority>) -> Registry {
+        let mut one = self.clone();
+        one.tls = false;
+        one.address = "127.0.0.1:0".to_owned();
+        one.data = Some(data.clone());
+        one.manner.replicas = 1;
+        let count = self.manner.replicas;
+        let replicas: Vec<Registry> = (0..count).map(|_| one.clone().start()).collect();
+        let hosts: Vec<String> = replicas.iter().map(|one| one.host().to_owned()).collect();
+        let pem = authority.as_ref().map(|_| one_file(dir.path()));
+        let balancer = Balancer::start(dir.path(), &self.address, pem.as_deref(), &hosts);
+        Registry {
+            address: balancer.host().to_owned(),
+            setup: self,
+            dir,
+            data,
+            authority,
+            child: None,
+            starts: 0,
+            replicas,
+            _balancer: Some(balancer),
+        }
+    }
+
     fn yaml(&self, dir: &Path, data: &Path) -> String {
-        let (dir, data) = (dir.display(), data.display());
+        let dir = dir.display();
         let mut yaml = format!(
-            "version: 0.1\n\
-             log:\n  level: info\n\
-             storage:\n  filesystem:\n    rootdirectory: {data}\n  delete:\n    enabled: true\n\
+            "version: 0.1\nlog:\n  level: info\nstorage:\n{}  delete:\n    enabled: true\n\
              http:\n  addr: {:?}\n",
+            self.storage(data),
             self.address
         );
         if self.tls {
@@ -341,6 +447,15 @@ impl Setup {
             );
         }
         yaml + &self.sections
+    }
+
+    fn storage(&self, data: &Path) -> String {
+        let Some(bucket) = &self.bucket else {
+            let data = data.display();
+            return format!("  filesystem:\n    rootdirectory: {data}\n");
+        };
+        let disabled = !self.manner.redirects;
+        bucket.yaml() + &format!("  redirect:\n    disable: {disabled}\n")
     }
 
     fn htpasswd(&self) -> String {
@@ -361,6 +476,14 @@ impl Setup {
             Program::Distribution => "docker-registry".into(),
         }
     }
+}
+
+/// The certificate and its key in one file, as HAProxy reads them.
+fn one_file(dir: &Path) -> PathBuf {
+    let read = |name: &str| fs::read_to_string(dir.join("certs").join(name)).expect("PEM");
+    let file = dir.join("certs/both.pem");
+    fs::write(&file, read("domain.crt") + &read("domain.key")).expect("both.pem written");
+    file
 }
 
 /// The address in a line that says `listening on [http://|https://]ADDRESS`.

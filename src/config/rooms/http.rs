@@ -1,6 +1,7 @@
 //! `http` but for `http.tls`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Uri};
@@ -42,6 +43,11 @@ pub(super) fn server(http: &Section<'_>) -> server::Settings {
             .unwrap_or(false),
         drain: http.duration("draintimeout").unwrap_or(DEFAULT_DRAIN),
     }
+}
+
+/// `http.drainpause`
+pub(super) fn pause(http: &Section<'_>) -> Duration {
+    http.duration("drainpause").unwrap_or_default()
 }
 
 /// `http.debug`.

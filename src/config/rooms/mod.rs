@@ -28,6 +28,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
         auth: registry::auth(&root.section("auth")),
         http: http::wire(&root.section("http")),
         server: http::server(&root.section("http")),
+        pause: http::pause(&root.section("http")),
         debug: http::debug(&root.section("http").section("debug")),
         health: observe::health(&root.section("health")),
     }

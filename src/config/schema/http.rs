@@ -22,6 +22,9 @@ pub(super) const HTTP: Key = key(
         key("draintimeout", Duration)
             .default("25s")
             .remark("How long running requests may take after SIGTERM; 0 stops at once. registry:2's default is 0."),
+        key("drainpause", Duration)
+            .default("0s")
+            .remark("wharf's own key: for so long after SIGTERM `/readyz` answers 503 and everything else goes on, so that load balancers notice before the listener closes."),
         key("secret", Text)
             .secret()
             .ignored("wharf keeps the state of uploads in the store, where every replica sees it"),

@@ -62,7 +62,7 @@ pub(super) const HEALTH: Key = key(
             Section(&[
                 key("enabled", Bool)
                     .default("false")
-                    .remark("Check that the volume can be read."),
+                    .remark("Check that the storage works."),
                 key("interval", Duration)
                     .default("10s")
                     .remark("The time between two checks."),

@@ -166,6 +166,7 @@ http:
   prefix: /my/registry/
   host: https://registry.example.org:5443/
   draintimeout: 60s
+  drainpause: 5s
   headers: {X-A: [1, two], X-B: three}
   tls:
     certificate: c.pem
@@ -208,6 +209,7 @@ validation:
     );
     assert_eq!(config.http.headers.len(), 3);
     assert_eq!(config.server.drain, Duration::from_secs(60));
+    assert_eq!(config.pause, Duration::from_secs(5));
     let tls = config.server.tls.unwrap();
     assert_eq!(tls.client_cas.len(), 2);
     assert_eq!(tls.client_auth, ClientAuth::IfGiven);

@@ -34,6 +34,9 @@ pub struct Facts {
     pub reference: Option<String>,
     /// Why it failed, in words for the log.
     pub error: Option<String>,
+    /// Whether it is asked every few seconds, so that a line for each would only
+    /// hide the others.
+    pub quiet: bool,
 }
 
 /// The id of a request: an extension of the request, unique to it.

@@ -122,6 +122,9 @@ impl Drop for Record {
         });
 
         let failed = status.is_server_error() || self.broken.is_some();
+        if self.facts.quiet {
+            return;
+        }
         if !failed && !self.requests.lines() {
             return;
         }

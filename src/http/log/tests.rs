@@ -53,6 +53,7 @@ fn facts() -> Facts {
         repository: Some("team/app".into()),
         reference: Some("v1".into()),
         error: None,
+        quiet: false,
     }
 }
 

@@ -33,9 +33,9 @@ pub(super) enum Probe {
 }
 
 /// The checks that the configuration asks for.
-pub(super) fn all(settings: &Settings, store: &Arc<dyn Store>) -> Vec<Check> {
+pub(super) fn all(settings: &Settings, store: &Arc<dyn Store>, driver: &str) -> Vec<Check> {
     let storage = settings.storage.map(|periodic| Check {
-        name: "storagedriver_filesystem".to_owned(),
+        name: format!("storagedriver_{driver}"),
         periodic,
         patience: PROBE,
         probe: Probe::Storage(Arc::clone(store)),

@@ -66,15 +66,16 @@ pub struct Failure {
 
 impl Health {
     /// Starts one task for each check on `tasks`; they end when `stop` is
-    /// cancelled. A check runs at once and then at its interval.
+    /// cancelled. `driver` is registry:2's name of the store's. A check runs at once and then at its interval.
     pub fn start(
         settings: &Settings,
         store: &Arc<dyn Store>,
+        driver: &str,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
         let health = Self::default();
-        for check in check::all(settings, store) {
+        for check in check::all(settings, store, driver) {
             let work = health.clone().watch(check);
             let stop = stop.clone().cancelled_owned();
             tasks.spawn(async move {
@@ -179,7 +180,7 @@ mod tests {
     fn start(settings: &Settings, store: FakeStore) -> (Health, CancellationToken, TaskTracker) {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let store: Arc<dyn Store> = Arc::new(store);
-        let health = Health::start(settings, &store, &tasks, &stop);
+        let health = Health::start(settings, &store, "filesystem", &tasks, &stop);
         tasks.close();
         (health, stop, tasks)
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
 
-use super::{ByteStream, Key, Stage, Store, layout};
+use super::{ByteStream, Key, Reading, Stage, Store, layout};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 
 /// Two handles on one store, and what keeps it alive.
@@ -26,7 +26,7 @@ pub(crate) struct Bench {
 }
 
 /// Makes a test of every clause for one back end: `$bench` is an async function
-/// that returns a fresh [`Bench`]. A clause that isn't named here is dead code
+/// that returns a fresh [`Bench`], or none if its engine isn't installed. A clause that isn't named here is dead code
 /// to the compiler.
 macro_rules! stamp_contract {
     ($bench:path) => {
@@ -58,8 +58,10 @@ macro_rules! stamp_contract {
         $($(
             #[tokio::test]
             async fn $clause() {
-                let bench = $bench().await;
-                $crate::storage::contract::$part::$clause(&*bench.one, &*bench.other).await;
+                let bench: Option<$crate::storage::contract::Bench> = $bench().await.into();
+                if let Some(bench) = bench {
+                    $crate::storage::contract::$part::$clause(&*bench.one, &*bench.other).await;
+                }
             }
         )*)*
     };
@@ -108,7 +110,11 @@ async fn collect(stream: ByteStream) -> Vec<u8> {
 }
 
 async fn content(store: &dyn Store, key: &Key) -> Vec<u8> {
-    let object = store.open(key).await.unwrap().expect("the key is there");
+    let object = store
+        .open(key, Reading::Whole)
+        .await
+        .unwrap()
+        .expect("the key is there");
     collect(object.content.read(0..object.meta.size)).await
 }
 

@@ -8,13 +8,13 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 
 use super::{collect, content, current, digest, names, pattern, repository, stage};
-use crate::storage::{Created, MAX_RECORD, StorageError, Store, layout};
+use crate::storage::{Created, MAX_RECORD, Reading, StorageError, Store, layout};
 
 pub(crate) async fn absent_is_a_value(one: &dyn Store, _: &dyn Store) {
     let key = current("latest");
     assert!(one.head(&key).await.unwrap().is_none());
     assert!(one.get(&key).await.unwrap().is_none());
-    assert!(one.open(&key).await.unwrap().is_none());
+    assert!(one.open(&key, Reading::Whole).await.unwrap().is_none());
     assert!(!one.exists(&layout::tags(&repository())).await.unwrap());
     assert!(names(one, None, 10).await.is_empty());
     assert!(one.staged(&stage()).await.unwrap().is_none());
@@ -33,7 +33,15 @@ pub(crate) async fn put_replaces_for_every_reader(one: &dyn Store, other: &dyn S
             assert_eq!(meta.size, text.len() as u64);
             let age = SystemTime::now().duration_since(meta.modified);
             assert!(age.unwrap_or_default() < Duration::from_secs(60));
-            assert_eq!(store.open(&key).await.unwrap().unwrap().meta, meta);
+            assert_eq!(
+                store
+                    .open(&key, Reading::Whole)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .meta,
+                meta
+            );
         }
     }
 }
@@ -42,7 +50,7 @@ pub(crate) async fn an_open_object_keeps_its_version(one: &dyn Store, other: &dy
     for size in [10, 2_000_000] {
         let (key, old) = (current("latest"), pattern(size));
         one.put(&key, Bytes::from(old.clone())).await.unwrap();
-        let object = one.open(&key).await.unwrap().unwrap();
+        let object = one.open(&key, Reading::Whole).await.unwrap().unwrap();
         other.put(&key, Bytes::from_static(b"new")).await.unwrap();
         let read = collect(object.content.read(0..object.meta.size)).await;
         assert!(read == old, "{size}");
@@ -73,7 +81,7 @@ pub(crate) async fn ranges_are_exact(one: &dyn Store, _: &dyn Store) {
     for size in [1_000_usize, 700_001] {
         let (key, whole) = (layout::blob_data(&digest(b"x")), pattern(size));
         one.put(&key, Bytes::from(whole.clone())).await.unwrap();
-        let object = one.open(&key).await.unwrap().unwrap();
+        let object = one.open(&key, Reading::Whole).await.unwrap().unwrap();
         for (start, end) in [
             (0, size),
             (0, 1),
@@ -94,7 +102,7 @@ pub(crate) async fn ranges_are_exact(one: &dyn Store, _: &dyn Store) {
 pub(crate) async fn large_content_streams_in_parts(one: &dyn Store, _: &dyn Store) {
     let (key, whole) = (layout::blob_data(&digest(b"x")), pattern(5_000_003));
     one.put(&key, Bytes::from(whole.clone())).await.unwrap();
-    let object = one.open(&key).await.unwrap().unwrap();
+    let object = one.open(&key, Reading::Whole).await.unwrap().unwrap();
     let read: Vec<Bytes> = object
         .content
         .read(0..whole.len() as u64)

@@ -109,7 +109,7 @@ async fn what_is_no_regular_file_is_not_there() {
     let absent = async || {
         files.head(&blob()).await.unwrap().is_none()
             && files.get(&blob()).await.unwrap().is_none()
-            && files.open(&blob()).await.unwrap().is_none()
+            && files.open(&blob(), Reading::Whole).await.unwrap().is_none()
     };
     fs::create_dir_all(&path).unwrap();
     assert!(absent().await, "a directory");
@@ -143,7 +143,7 @@ async fn a_file_that_shrinks_is_an_error_and_never_silence() {
     let dir = tempfile::tempdir().unwrap();
     let files = opened(dir.path());
     let path = write(&files, blob().as_str(), &vec![7; 1_000_000]);
-    let object = files.open(&blob()).await.unwrap().unwrap();
+    let object = files.open(&blob(), Reading::Whole).await.unwrap().unwrap();
     fs::File::options()
         .write(true)
         .open(&path)

@@ -33,8 +33,8 @@ use self::read::{EAGER, Reader, Source};
 use self::stage::Session;
 use self::workers::Workers;
 use super::{
-    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Space, Stage, StorageError, Store,
-    Upload,
+    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
+    Store, Upload,
 };
 use crate::oci::UploadId;
 
@@ -127,7 +127,7 @@ impl Store for Files {
         }
     }
 
-    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
+    async fn open(&self, key: &Key, _: Reading) -> Result<Option<Object>, StorageError> {
         let found = self.reader.open(&self.path(key.as_str()), EAGER).await?;
         Ok(found.map(|found| Object {
             meta: found.meta,

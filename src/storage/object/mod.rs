@@ -40,8 +40,8 @@ use self::fault::{absent, advice, chain, failed};
 use self::read::{Remote, meta};
 use self::upload::ObjectUpload;
 use super::{
-    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Space, Stage, StorageError, Store,
-    Upload,
+    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
+    Store, Upload,
 };
 use crate::oci::UploadId;
 
@@ -183,11 +183,15 @@ impl Store for Objects {
         Ok(Some(content))
     }
 
-    async fn open(&self, key: &Key) -> Result<Option<Object>, StorageError> {
-        let found = self.get_object(key, GetOptions::default()).await?;
+    async fn open(&self, key: &Key, reading: Reading) -> Result<Option<Object>, StorageError> {
+        let options = GetOptions {
+            head: reading == Reading::Parts,
+            ..GetOptions::default()
+        };
+        let found = self.get_object(key, options).await?;
         Ok(found.map(|result| Object {
             meta: meta(&result.meta),
-            content: Arc::new(Remote::new(&self.client.store, result)),
+            content: Arc::new(Remote::new(&self.client.store, result, reading)),
         }))
     }
 
@@ -288,3 +292,6 @@ impl Store for Objects {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

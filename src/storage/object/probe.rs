@@ -8,7 +8,7 @@ use object_store::{Error, GetOptions, GetRange, PutMode};
 
 use super::{Check, Objects, Outcome, Report, advice, chain};
 use crate::oci::UploadId;
-use crate::storage::{Created, Key, Prefix, StorageError, Store as _};
+use crate::storage::{Created, Key, Prefix, Reading, StorageError, Store as _};
 
 const CONTENT: &[u8] = b"wharf looks whether this store keeps what it is given";
 
@@ -182,7 +182,7 @@ impl Trial<'_> {
             }
         };
         parts.complete_multipart(&to, &id, vec![part]).await?;
-        let object = self.objects.open(&key).await?;
+        let object = self.objects.open(&key, Reading::Parts).await?;
         let Some(object) = object else {
             return Err(Wrong::Behaviour("an object of parts is not there"));
         };

@@ -12,7 +12,7 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use tokio::sync::mpsc;
 
 use super::fault::chain;
-use crate::storage::{ByteStream, Content, Meta};
+use crate::storage::{ByteStream, Content, Meta, Reading};
 
 /// Pieces that are read ahead of a client; the library's have some 16 KiB, so
 /// this is about a megabyte.
@@ -31,13 +31,16 @@ pub(super) struct Remote {
 
 impl Remote {
     /// The object that answered `result`.
-    pub(super) fn new(store: &Arc<dyn ObjectStore>, result: GetResult) -> Self {
+    pub(super) fn new(store: &Arc<dyn ObjectStore>, result: GetResult, reading: Reading) -> Self {
         Self {
             store: store.clone(),
             path: result.meta.location.clone(),
             size: result.meta.size,
             e_tag: result.meta.e_tag.clone(),
-            opened: Arc::new(Mutex::new(Some(result.into_stream()))),
+            opened: Arc::new(Mutex::new(match reading {
+                Reading::Whole => Some(result.into_stream()),
+                Reading::Parts => None,
+            })),
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::content::{self, Compression, Layout, TAG};
-use crate::support::{Needs, Run, timed};
+use crate::support::{Manner, Needs, Run, say, timed};
 use site::Site;
 
 /// The size of the large layer.
@@ -91,7 +91,7 @@ fn run_matrix(client: &impl Client, site: &Site) {
             if client.carries(kind) {
                 round_trip(client, site, kind);
             } else {
-                crate::support::say(&format!("{name}: this release carries no {kind:?}"));
+                say(&format!("{name}: this release carries no {kind:?}"));
             }
         }
     });
@@ -159,6 +159,11 @@ fn refusals(client: &impl Client, site: &Site) {
 fn run_large(client: &impl Client, site: &Site) {
     let _alone = HEAVY.lock().unwrap_or_else(|held| held.into_inner());
     let name = client.name();
+    if !Manner::of_this_run().moves_large(name) {
+        return say(&format!(
+            "{name}: no layer of 2 GiB here, skopeo moves one (WHARF_LONG=1 for all)"
+        ));
+    }
     let layout = content::large_image(LARGE);
     let reference = format!("{name}/large:{TAG}");
     let limit = Duration::from_secs(900);

@@ -1,0 +1,79 @@
+//! Deletes and pushes on several replicas, which share no lock.
+//!
+//! Who deletes a manifest looks which tags name it and then removes those; a
+//! push on another replica may move one in between, and would be lost though it
+//! was acknowledged. So a delete announces itself before it looks, and a push
+//! that has written asks for such announcements before it is acknowledged:
+//! either the delete sees what the push wrote, or the push sees the delete,
+//! waits for its end and looks whether anything of its own is gone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Error, Repository};
+use crate::oci::UploadId;
+use crate::storage::{Key, layout};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a push waits for deletes to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An announcement that is older was left by a process that died.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// Announcements that one look fetches.
+const AT_ONCE: usize = 100;
+
+impl Repository {
+    /// Runs a delete that others are told of while it runs.
+    pub(super) async fn announced<T>(
+        &self,
+        delete: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let key = layout::deleting(&self.name, &UploadId::random().to_string());
+        self.store().put(&key, Bytes::new()).await?;
+        let deleted = delete.await;
+        // Left there, it delays pushes for a minute.
+        if let Err(error) = self.store().delete(&key).await {
+            tracing::warn!(repository = %self.name, %error, "the announcement of a delete stays for a minute");
+        }
+        deleted
+    }
+
+    /// Waits until no delete is running that began before this call.
+    pub(super) async fn deletes_ended(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.delete_runs().await? {
+            if Instant::now() >= deadline {
+                return Err(Error::DeleteRuns(self.name.clone()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn delete_runs(&self) -> Result<bool, Error> {
+        let prefix = layout::deletes(&self.name);
+        let announced = self.store().children(&prefix, None, AT_ONCE).await?;
+        let mut runs = false;
+        for child in announced {
+            let key = layout::deleting(&self.name, &child.name);
+            if self.is_abandoned(&key).await? {
+                self.store().delete(&key).await?;
+            } else {
+                runs = true;
+            }
+        }
+        Ok(runs)
+    }
+
+    async fn is_abandoned(&self, key: &Key) -> Result<bool, Error> {
+        let meta = self.store().head(key).await?;
+        let age = meta.and_then(|meta| meta.modified.elapsed().ok());
+        Ok(age.is_some_and(|age| age > ABANDONED))
+    }
+}
