@@ -34,6 +34,8 @@ func (l load) measure() error {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
+			// Not all at the same step of the mix.
+			time.Sleep(l.warmup * time.Duration(n) / time.Duration(l.connections))
 			fresh := newPushed(n)
 			for turn := n; ; turn++ {
 				var err error
