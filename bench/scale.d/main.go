@@ -42,7 +42,7 @@ func main() {
 	flags.StringVar(&run.cgroups, "cgroups", "", "the replicas' cpu.stat `FILES`, with commas between")
 	store := flags.String("store", "", "ops: where the object store listens, `HOST:PORT`")
 	listen := flags.String("listen", "", "ops: where the replica finds it, `HOST:PORT`")
-	rounds := flags.Int("rounds", 10, "ops: how many of each are counted")
+	rounds := flags.Int("rounds", 2*images, "ops: how many of each are counted; each image is pulled twice")
 	_ = flags.Parse(os.Args[2:])
 
 	var err error
