@@ -59,16 +59,16 @@ impl Repository {
         let unknown = || Error::BlobUnknown(digest.clone());
         let canonical = self.held_blob(digest).await?.ok_or_else(unknown)?;
         let key = layout::blob_data(&canonical);
-        let Some(address) = self.store().address(&key).await? else {
-            let blob = self.open_blob(digest, &canonical, reading).await?;
-            return Ok(BlobSource::Here(blob));
-        };
-        // The store's own word for a blob that is gone is none that clients know.
-        let meta = self.store().head(&key).await?.ok_or_else(unknown)?;
-        Ok(BlobSource::Elsewhere {
-            address,
-            size: meta.size,
-        })
+        if let Some(address) = self.store().address(&key).await? {
+            // The store's own word for a blob that is gone is none that clients know.
+            let meta = self.store().head(&key).await?.ok_or_else(unknown)?;
+            if meta.assembled {
+                let size = meta.size;
+                return Ok(BlobSource::Elsewhere { address, size });
+            }
+        }
+        let blob = self.open_blob(digest, &canonical, reading).await?;
+        Ok(BlobSource::Here(blob))
     }
 
     async fn open_blob(

@@ -45,6 +45,31 @@ impl Key {
         &self.0
     }
 
+    /// Says where the bytes of this key lie while they are put together, in an
+    /// object store. One record for each key.
+    pub(super) fn pieces(&self) -> Self {
+        Self(format!(
+            "docker/registry/v2/wharf/pieces/{}",
+            self.0
+                .trim_start_matches("docker/registry/v2/")
+                .replace('/', "~")
+        ))
+    }
+
+    /// A key of a blob's or a manifest's bytes as it was written down.
+    pub(super) fn parse_blob(text: &str) -> Option<Self> {
+        let digest = text.strip_prefix(BLOBS)?.split('/').nth(3)?;
+        let algorithm = text.strip_prefix(BLOBS)?.split('/').nth(1)?;
+        let digest: Digest = format!("{algorithm}:{digest}").parse().ok()?;
+        let key = blob_data(&digest);
+        (key.0 == text).then_some(key)
+    }
+
+    /// Whether it is a blob's or a manifest's bytes.
+    pub(super) fn is_blob(&self) -> bool {
+        self.0.starts_with(BLOBS)
+    }
+
     /// The record that [`super::Store::probe`] writes.
     pub(super) fn probe(id: &UploadId) -> Self {
         Self(format!("docker/registry/v2/.wharf-probe-{id}.tmp"))

@@ -143,8 +143,9 @@ pub trait Upload: Send + Sync {
     async fn reread(&self, from: u64) -> Result<ByteStream, StorageError>;
 
     /// Makes the whole upload visible under a key at once, replacing what was
-    /// there; durable on return. Copies nothing through this process. What is
-    /// left of the session is for [`Store::discard`].
+    /// there; durable on return. Copies nothing through this process. The
+    /// bytes may still be put together afterwards. What is left of the session
+    /// is for [`Store::discard`].
     async fn publish(self: Box<Self>, key: &Key) -> Result<(), StorageError>;
 }
 
@@ -155,6 +156,9 @@ pub struct Meta {
     pub size: u64,
     /// When this version was written, by the store's clock.
     pub modified: SystemTime,
+    /// Whether its bytes lie together already; only then they have an
+    /// [`address`](Store::address).
+    pub assembled: bool,
 }
 
 /// What will be read of an opened key.

@@ -280,6 +280,7 @@ fn describe(meta: &std::fs::Metadata) -> io::Result<Meta> {
     Ok(Meta {
         size: meta.len(),
         modified: meta.modified()?,
+        assembled: true,
     })
 }
 

@@ -2,24 +2,31 @@
 //!
 //! S3 copies them by itself, as parts of a multipart upload, many at once; the
 //! object appears when that is completed, whole. Where the client library can't
-//! ask for that (Google, Azure), they pass through here.
+//! ask for that (Google, Azure), they pass through here. Either may take longer
+//! than a client waits for its answer: then a record says where the bytes lie,
+//! every replica reads them there, and they are put together meanwhile.
+
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, Error, GetOptions, MultipartId, ObjectStoreExt as _, PutMode,
-    PutMultipartOptions,
+    Attribute, Attributes, Error, GetOptions, MultipartId, ObjectStoreExt as _, PutMultipartOptions,
 };
 use serde::{Deserialize, Serialize};
 
 use super::Objects;
-use super::fault::failed;
-use crate::storage::{Key, Stage, StorageError};
+use super::fault::{absent, failed};
+use super::read::Scattered;
+use crate::storage::{Key, Meta, Stage, StorageError, Store as _};
 
 /// Parts that pass through here at once.
 const THROUGH_US: usize = 3;
+
+/// How long the pieces of a blob stay for those who read them already.
+const READERS: Duration = Duration::from_secs(60);
 
 /// A multipart upload that was begun: it costs space, and no listing of objects
 /// shows it.
@@ -27,49 +34,164 @@ const THROUGH_US: usize = 3;
 struct Assembly {
     to: String,
     id: String,
+    /// The client was told that the blob is there: until it is put together,
+    /// these are its bytes.
+    serves: Option<Pieces>,
 }
 
+/// Where the bytes of a blob lie: paths in the bucket, and their sizes.
+pub(super) type Pieces = Vec<(String, u64)>;
+
 impl Objects {
-    /// Makes `segments`, in their order, the object `key`.
-    pub(super) async fn assemble(
+    /// Makes `pieces`, in their order, the object `key`. If that takes longer
+    /// than clients wait, a record makes the pieces themselves the key's
+    /// content, and the rest happens behind the answer.
+    pub(super) async fn publish_pieces(
         &self,
         stage: &Stage,
-        segments: &[Path],
+        pieces: Vec<(Path, u64)>,
         key: &Key,
     ) -> Result<(), StorageError> {
-        let to = self.key_path(key);
-        let name = key.as_str();
+        let id = self.begin_assembly(key).await?;
+        let note = Assembly {
+            to: self.key_path(key).to_string(),
+            id: id.clone(),
+            serves: None,
+        };
+        self.note_assembly(stage, &note).await?;
+        let segments: Vec<Path> = pieces.iter().map(|(path, _)| path.clone()).collect();
+        let mut assembling = tokio::spawn({
+            let (objects, stage, key, id) = (self.clone(), stage.clone(), key.clone(), id.clone());
+            async move { objects.assemble(&stage, segments, &key, &id).await }
+        });
+        if let Ok(ended) = tokio::time::timeout(self.patience, &mut assembling).await {
+            return ended.map_err(|error| StorageError::Unavailable(error.into()))?;
+        }
+        let pieces: Pieces = pieces
+            .into_iter()
+            .map(|(path, size)| (path.to_string(), size))
+            .collect();
+        self.serve_pieces(stage, key, id, pieces).await?;
+        let (objects, stage, key) = (self.clone(), stage.clone(), key.clone());
+        tokio::spawn(async move {
+            let settled = match assembling.await {
+                Ok(Ok(())) => objects.settled(&stage, &key).await,
+                Ok(Err(error)) => Err(error),
+                Err(error) => Err(StorageError::Unavailable(error.into())),
+            };
+            if let Err(error) = settled {
+                tracing::warn!(key = key.as_str(), %error, "a blob stays in pieces until its upload is purged; it can be pulled");
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) async fn begin_assembly(&self, key: &Key) -> Result<MultipartId, StorageError> {
         let mut attributes = Attributes::new();
         if let Some(class) = &self.client.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
         let options = PutMultipartOptions::from(attributes);
-        let parts = &self.client.parts;
-        let id = parts.create_multipart_opts(&to, options).await;
-        let id = id.map_err(|error| failed("begin", name, error))?;
-        self.note_assembly(stage, &to, &id).await?;
+        let to = self.key_path(key);
+        let id = self.client.parts.create_multipart_opts(&to, options).await;
+        id.map_err(|error| failed("begin", key.as_str(), error))
+    }
+
+    async fn assemble(
+        &self,
+        stage: &Stage,
+        segments: Vec<Path>,
+        key: &Key,
+        id: &MultipartId,
+    ) -> Result<(), StorageError> {
+        let (to, parts) = (self.key_path(key), &self.client.parts);
         let assembled = async {
-            let ids = self.bring_parts(segments, &to, &id).await?;
-            let completed = parts.complete_multipart(&to, &id, ids).await;
+            let ids = self.bring_parts(segments, &to, id).await?;
+            let completed = parts.complete_multipart(&to, id, ids).await;
             completed
                 .map(drop)
-                .map_err(|error| failed("complete", name, error))
+                .map_err(|error| failed("complete", key.as_str(), error))
         };
         let assembled = assembled.await;
         if assembled.is_err() {
-            // It costs space only; `remove_session` tries again.
-            let _ = parts.abort_multipart(&to, &id).await;
+            // It costs space only; `end_assembly` tries again.
+            let _ = parts.abort_multipart(&to, id).await;
         } else {
             let note = self.key_path(&stage.assembly());
-            // Left over, it makes `remove_session` abort what has ended.
+            // Left over, it makes `end_assembly` abort what has ended.
             let _ = self.client.store.delete(&note).await;
         }
         assembled
     }
 
+    /// The note first: from then on nobody removes the pieces.
+    pub(super) async fn serve_pieces(
+        &self,
+        stage: &Stage,
+        key: &Key,
+        id: MultipartId,
+        pieces: Pieces,
+    ) -> Result<(), StorageError> {
+        let size: u64 = pieces.iter().map(|(_, size)| size).sum();
+        let record = serde_json::to_vec(&pieces);
+        let record = record.map_err(|error| StorageError::Unavailable(error.into()))?;
+        let note = Assembly {
+            to: self.key_path(key).to_string(),
+            id,
+            serves: Some(pieces),
+        };
+        self.note_assembly(stage, &note).await?;
+        self.put(&key.pieces(), Bytes::from(record)).await?;
+        // What is there already counts before the pieces, unless it is torn.
+        let to = self.key_path(key);
+        let there = absent("look at", key.as_str(), self.client.store.head(&to).await)?;
+        match there {
+            Some(there) if there.size != size => self.delete(key).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets the pieces of a blob that is whole now, and, when those who read
+    /// them have had some time, removes them.
+    async fn settled(&self, stage: &Stage, key: &Key) -> Result<(), StorageError> {
+        self.delete(&key.pieces()).await?;
+        tokio::time::sleep(READERS).await;
+        self.remove_session(stage).await
+    }
+
+    /// The pieces of a blob that is not put together yet, and when it was pushed.
+    pub(super) async fn pieces_of(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(Scattered, Meta)>, StorageError> {
+        let record = key.pieces();
+        let Some(result) = self.get_object(&record, GetOptions::default()).await? else {
+            return Ok(None);
+        };
+        let modified = result.meta.last_modified;
+        let bytes = result.bytes().await;
+        let bytes = bytes.map_err(|error| failed("read", record.as_str(), error))?;
+        let pieces: Pieces = serde_json::from_slice(&bytes)
+            .map_err(|error| StorageError::Unavailable(error.into()))?;
+        let scattered = Scattered {
+            store: self.client.store.clone(),
+            pieces: parsed(pieces)?,
+            whole: Some(self.key_path(key)),
+        };
+        let size = scattered.pieces.iter().map(|(_, size)| size).sum();
+        Ok(Some((
+            scattered,
+            Meta {
+                size,
+                modified: SystemTime::from(modified),
+                assembled: false,
+            },
+        )))
+    }
+
     async fn bring_parts(
         &self,
-        segments: &[Path],
+        segments: Vec<Path>,
         to: &Path,
         id: &MultipartId,
     ) -> Result<Vec<PartId>, StorageError> {
@@ -77,8 +199,7 @@ impl Objects {
             Some(_) => self.copies,
             None => THROUGH_US,
         };
-        let segments: Vec<_> = segments.iter().cloned().enumerate().collect();
-        stream::iter(segments)
+        stream::iter(segments.into_iter().enumerate())
             .map(|(index, segment)| {
                 let (objects, to, id) = (self.clone(), to.clone(), id.clone());
                 async move { objects.bring_part(&segment, &to, &id, index).await }
@@ -115,46 +236,77 @@ impl Objects {
             .map_err(|error| failed("copy", segment.as_ref(), error))
     }
 
-    async fn note_assembly(
+    async fn note_assembly(&self, stage: &Stage, note: &Assembly) -> Result<(), StorageError> {
+        let key = stage.assembly();
+        let text = serde_json::to_vec(note);
+        let text = text.map_err(|error| StorageError::Unavailable(error.into()))?;
+        let put = self.put(&key, Bytes::from(text)).await;
+        if put.is_err() && note.serves.is_none() {
+            let to = Path::from(note.to.as_str());
+            let _ = self.client.parts.abort_multipart(&to, &note.id).await;
+        }
+        put
+    }
+
+    /// Ends what a session's note names: aborts it, or, if a client was told
+    /// that the blob is there, puts that together. Whether the session may be
+    /// removed now.
+    pub(super) async fn end_assembly(&self, stage: &Stage) -> Result<bool, StorageError> {
+        let key = stage.assembly();
+        let Some(result) = self.get_object(&key, GetOptions::default()).await? else {
+            return Ok(true);
+        };
+        let age = SystemTime::from(result.meta.last_modified).elapsed();
+        let text = result.bytes().await;
+        let text = text.map_err(|error| failed("read", key.as_str(), error))?;
+        let Ok(note) = serde_json::from_slice::<Assembly>(&text) else {
+            return Ok(true);
+        };
+        if note.serves.is_some() && age.unwrap_or_default() < self.abandoned {
+            return Ok(false);
+        }
+        let to = Path::from(note.to.as_str());
+        match self.client.parts.abort_multipart(&to, &note.id).await {
+            // It was completed or aborted before.
+            Ok(()) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(failed("abort", &note.to, error)),
+        }
+        if let Some(pieces) = note.serves {
+            self.finish_assembly(stage, &to, pieces).await?;
+        }
+        Ok(true)
+    }
+
+    /// Does what a process that died had promised.
+    async fn finish_assembly(
         &self,
         stage: &Stage,
         to: &Path,
-        id: &MultipartId,
+        pieces: Pieces,
     ) -> Result<(), StorageError> {
-        let key = stage.assembly();
-        let note = serde_json::to_vec(&Assembly {
-            to: to.to_string(),
-            id: id.clone(),
-        })
-        .map_err(|error| StorageError::Unavailable(error.into()))?;
-        let put = self.put_object(&key, Bytes::from(note).into(), PutMode::Overwrite);
-        match put.await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let _ = self.client.parts.abort_multipart(to, id).await;
-                Err(failed("write", key.as_str(), error))
-            }
+        let key = to
+            .as_ref()
+            .strip_prefix(&*self.root)
+            .and_then(Key::parse_blob);
+        let Some(key) = key else {
+            return Ok(());
+        };
+        let whole = absent("look at", key.as_str(), self.client.store.head(to).await)?;
+        if whole.is_none() {
+            let segments = parsed(pieces)?.into_iter().map(|(path, _)| path).collect();
+            let id = self.begin_assembly(&key).await?;
+            self.assemble(stage, segments, &key, &id).await?;
         }
+        self.delete(&key.pieces()).await
     }
+}
 
-    /// Aborts the multipart upload that a session's note names.
-    pub(super) async fn abort_assembly(&self, stage: &Stage) -> Result<(), StorageError> {
-        let key = stage.assembly();
-        let Some(result) = self.get_object(&key, GetOptions::default()).await? else {
-            return Ok(());
-        };
-        let note = result.bytes().await;
-        let note = note.map_err(|error| failed("read", key.as_str(), error))?;
-        let Ok(assembly) = serde_json::from_slice::<Assembly>(&note) else {
-            return Ok(());
-        };
-        let Ok(to) = Path::parse(&assembly.to) else {
-            return Ok(());
-        };
-        match self.client.parts.abort_multipart(&to, &assembly.id).await {
-            // It was completed or aborted before.
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed("abort", &assembly.to, error)),
-        }
-    }
+fn parsed(pieces: Pieces) -> Result<Vec<(Path, u64)>, StorageError> {
+    let parsed = pieces.into_iter().map(|(path, size)| {
+        let path = Path::parse(path).map_err(std::io::Error::other)?;
+        Ok((path, size))
+    });
+    parsed
+        .collect::<std::io::Result<_>>()
+        .map_err(StorageError::Unavailable)
 }

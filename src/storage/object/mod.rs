@@ -28,8 +28,8 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, Error, GetOptions, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-    PutResult,
+    Attribute, Attributes, Error, GetOptions, GetResult, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, PutResult,
 };
 
 pub use report::{Check, Outcome, Report};
@@ -37,7 +37,7 @@ pub use settings::{Azure, AzureCredentials, Engine, Gcs, GcsKey, S3, Secret, Set
 
 use self::connect::Client;
 use self::fault::{absent, advice, chain, failed};
-use self::read::{Remote, meta};
+use self::read::{Remote, Scattered, meta};
 use self::upload::ObjectUpload;
 use super::{
     Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
@@ -48,6 +48,12 @@ use crate::oci::UploadId;
 /// How long a client may use an address that it was sent to, as registry:2.
 const ADDRESS_LIFE: Duration = Duration::from_secs(20 * 60);
 
+/// Clients wait for about 30 seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Nobody puts a blob together for so long.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
 /// Keys as objects. Cheap to clone.
 #[derive(Clone)]
 pub struct Objects {
@@ -57,6 +63,10 @@ pub struct Objects {
     chunk_size: usize,
     copies: usize,
     redirect: bool,
+    /// How long a closing request waits until a large blob is put together.
+    patience: Duration,
+    /// After how long whoever clears up does that instead.
+    abandoned: Duration,
     habits: Arc<Habits>,
 }
 
@@ -66,6 +76,12 @@ struct Habits {
     creates_conditionally: AtomicBool,
     /// It goes on listing a directory whose last object was deleted.
     lists_empty_prefixes: AtomicBool,
+}
+
+/// Where a key's bytes are.
+enum Found {
+    Whole(Box<GetResult>),
+    Pieces(Scattered, Meta),
 }
 
 /// The settings make no client.
@@ -92,6 +108,8 @@ impl Objects {
             chunk_size: settings.chunk_size.max(Settings::LEAST_CHUNK),
             copies: settings.copies.max(1),
             redirect: settings.redirect,
+            patience: PATIENCE,
+            abandoned: ABANDONED,
             habits: Arc::new(Habits {
                 creates_conditionally: AtomicBool::new(true),
                 lists_empty_prefixes: AtomicBool::new(true),
@@ -149,6 +167,22 @@ impl Objects {
         self.client.store.put_opts(&path, content, options).await
     }
 
+    /// Finds a key's bytes, together or in pieces.
+    async fn find(&self, key: &Key, options: GetOptions) -> Result<Option<Found>, StorageError> {
+        if let Some(result) = self.get_object(key, options.clone()).await? {
+            return Ok(Some(Found::Whole(Box::new(result))));
+        }
+        if !key.is_blob() {
+            return Ok(None);
+        }
+        if let Some((scattered, meta)) = self.pieces_of(key).await? {
+            return Ok(Some(Found::Pieces(scattered, meta)));
+        }
+        // They may have been put together between the two looks.
+        let again = self.get_object(key, options).await?;
+        Ok(again.map(|result| Found::Whole(Box::new(result))))
+    }
+
     /// Removes objects, many with one request where the store can.
     async fn remove(&self, paths: Vec<Path>) -> Result<(), StorageError> {
         let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
@@ -163,9 +197,15 @@ impl Objects {
 #[async_trait]
 impl Store for Objects {
     async fn head(&self, key: &Key) -> Result<Option<Meta>, StorageError> {
-        let found = self.client.store.head(&self.key_path(key)).await;
-        let found = absent("look at", key.as_str(), found)?;
-        Ok(found.as_ref().map(meta))
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        Ok(match self.find(key, options).await? {
+            Some(Found::Whole(result)) => Some(meta(&result.meta)),
+            Some(Found::Pieces(_, meta)) => Some(meta),
+            None => None,
+        })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError> {
@@ -188,11 +228,17 @@ impl Store for Objects {
             head: reading == Reading::Parts,
             ..GetOptions::default()
         };
-        let found = self.get_object(key, options).await?;
-        Ok(found.map(|result| Object {
-            meta: meta(&result.meta),
-            content: Arc::new(Remote::new(&self.client.store, result, reading)),
-        }))
+        Ok(match self.find(key, options).await? {
+            Some(Found::Whole(result)) => Some(Object {
+                meta: meta(&result.meta),
+                content: Arc::new(Remote::new(&self.client.store, *result, reading)),
+            }),
+            Some(Found::Pieces(scattered, meta)) => Some(Object {
+                meta,
+                content: Arc::new(scattered),
+            }),
+            None => None,
+        })
     }
 
     async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {

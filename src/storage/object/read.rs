@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use tokio::sync::mpsc;
@@ -82,6 +82,62 @@ impl Content for Remote {
     }
 }
 
+/// Bytes that lie in several objects, one behind the other.
+#[derive(Clone)]
+pub(super) struct Scattered {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// Where, and how many bytes.
+    pub(super) pieces: Vec<(Path, u64)>,
+    /// Where all of them lie once the pieces are gone.
+    pub(super) whole: Option<Path>,
+}
+
+impl Scattered {
+    /// The bytes of a range, in order.
+    pub(super) fn stream(
+        &self,
+        range: Range<u64>,
+    ) -> BoxStream<'static, object_store::Result<Bytes>> {
+        let mut begin = 0;
+        let mut wanted = Vec::new();
+        for (path, size) in &self.pieces {
+            let end = begin + size;
+            let (from, to) = (range.start.max(begin), range.end.min(end));
+            if from < to {
+                wanted.push((path.clone(), from - begin..to - begin, from..to));
+            }
+            begin = end;
+        }
+        let (store, whole) = (self.store.clone(), self.whole.clone());
+        stream::iter(wanted)
+            .then(move |(path, range, absolute)| {
+                let (store, whole) = (store.clone(), whole.clone());
+                async move {
+                    let part = |range| GetOptions {
+                        range: Some(GetRange::Bounded(range)),
+                        ..GetOptions::default()
+                    };
+                    let result = match (store.get_opts(&path, part(range)).await, whole) {
+                        (Err(object_store::Error::NotFound { .. }), Some(whole)) => {
+                            store.get_opts(&whole, part(absolute)).await?
+                        }
+                        (result, _) => result?,
+                    };
+                    Ok::<_, object_store::Error>(result.into_stream())
+                }
+            })
+            .try_flatten()
+            .boxed()
+    }
+}
+
+impl Content for Scattered {
+    fn read(&self, range: Range<u64>) -> ByteStream {
+        let stream = self.stream(range.clone());
+        ahead(range.end.saturating_sub(range.start), async { Ok(stream) })
+    }
+}
+
 /// Streams what `source` yields, which must be `length` bytes, a little ahead of
 /// whoever takes it.
 fn ahead(
@@ -132,5 +188,6 @@ pub(super) fn meta(meta: &ObjectMeta) -> Meta {
     Meta {
         size: meta.size,
         modified: SystemTime::from(meta.last_modified),
+        assembled: true,
     }
 }

@@ -18,6 +18,8 @@ use self::bucket::Bucket;
 use self::engine::S3Engine;
 use self::needs::{Needs, find};
 use self::wait::{eventually, say};
+use futures_util::TryStreamExt as _;
+
 use super::*;
 use crate::oci::{Algorithm, RepositoryName};
 use crate::storage::contract::{Bench, stamp_contract};
@@ -81,6 +83,76 @@ async fn a_good_store_passes_every_check_and_keeps_nothing_of_it() {
         assert_eq!(check.outcome, Outcome::Passed, "{check:?}");
     }
     assert!(!objects.any(objects.path("").as_ref()).await.unwrap());
+}
+
+/// A store that copies so slowly that every large blob is told to be there
+/// before it is put together.
+mod slow {
+    use super::*;
+
+    async fn bench() -> Option<Bench> {
+        let settings = settings(&bucket().await?);
+        let slow = || async {
+            let mut objects = Objects::connect(&settings).await.unwrap();
+            objects.patience = Duration::ZERO;
+            Arc::new(objects)
+        };
+        Some(Bench {
+            one: slow().await,
+            other: slow().await,
+            _guard: Box::new(()),
+        })
+    }
+    stamp_contract!(bench);
+
+    #[tokio::test]
+    async fn what_a_dead_process_left_in_pieces_is_pulled_and_put_together_later() {
+        let Some(bucket) = bucket().await else {
+            return;
+        };
+        let settings = settings(&bucket);
+        let mut objects = Objects::connect(&settings).await.unwrap();
+        let stage = layout::upload(&"app".parse().unwrap(), &UploadId::random());
+        let whole: Vec<u8> = (0..11_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+        let key = layout::blob_data(&Algorithm::Sha256.digest(&whole));
+        objects.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
+        let (first, second) = whole.split_at(6_000_000);
+        let mut pieces = assemble::Pieces::new();
+        for (name, part) in [("1", first), ("2", second)] {
+            let segment = stage.segment(name);
+            let part = Bytes::copy_from_slice(part);
+            pieces.push((objects.key_path(&segment).to_string(), part.len() as u64));
+            objects.put(&segment, part).await.unwrap();
+        }
+        // It said that the blob is there, and died.
+        let id = objects.begin_assembly(&key).await.unwrap();
+        objects
+            .serve_pieces(&stage, &key, id, pieces)
+            .await
+            .unwrap();
+
+        let read = async |objects: &Objects, range: std::ops::Range<usize>| {
+            let object = objects.open(&key, Reading::Parts).await.unwrap().unwrap();
+            assert_eq!(object.meta.size, 11_000_000);
+            let bytes = object.content.read(range.start as u64..range.end as u64);
+            let bytes: Vec<Bytes> = bytes.try_collect().await.unwrap();
+            assert!(bytes.concat() == whole[range]);
+            object.meta.assembled
+        };
+        for range in [0..11_000_000, 5_999_999..6_000_001, 7_000_000..7_000_010] {
+            assert!(!read(&objects, range).await);
+        }
+        // It may still be alive.
+        objects.discard(&stage).await.unwrap();
+        assert_eq!(objects.staged(&stage).await.unwrap(), None);
+        assert!(!read(&objects, 0..11_000_000).await);
+        // It is not.
+        objects.abandoned = Duration::ZERO;
+        objects.discard(&stage).await.unwrap();
+        assert!(read(&objects, 0..11_000_000).await);
+        assert!(objects.get(&key.pieces()).await.unwrap().is_none());
+        assert!(!objects.exists(&stage.all()).await.unwrap());
+    }
 }
 
 /// `a-b` and `a.b` come before `a/` in a store, and behind `a` here.

@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, PutMode, PutPayload, UpdateVersion};
+use object_store::{Error, GetOptions, PutMode, PutPayload, UpdateVersion};
 use tokio::task::JoinSet;
 
 use super::Objects;
 use super::buffer::Buffer;
 use super::fault::{absent, failed};
-use super::read::broken;
+use super::read::{Scattered, broken};
 use super::settings::Settings;
 use super::state::{Segment, State};
 use crate::oci::UploadId;
@@ -103,11 +103,19 @@ impl ObjectUpload {
         send(self.objects.clone(), path, payload).await
     }
 
-    fn paths(&self) -> Vec<Path> {
+    /// What was sent, in order.
+    fn scattered(&self) -> Scattered {
         let segments = self.segments.iter();
-        segments
-            .map(|segment| self.objects.key_path(&self.stage.segment(&segment.name)))
-            .collect()
+        Scattered {
+            store: self.objects.client.store.clone(),
+            pieces: segments
+                .map(|segment| {
+                    let key = self.stage.segment(&segment.name);
+                    (self.objects.key_path(&key), segment.size)
+                })
+                .collect(),
+            whole: None,
+        }
     }
 
     /// Another writer's record stands where ours should go, or ours did get
@@ -206,32 +214,12 @@ impl Upload for ObjectUpload {
                 actual: self.size,
             });
         }
-        let mut skip = from;
-        let mut wanted = Vec::new();
-        for (segment, path) in self.segments.iter().zip(self.paths()) {
-            if skip < segment.size {
-                wanted.push((path, skip..segment.size));
-            }
-            skip = skip.saturating_sub(segment.size);
-        }
-        let store = self.objects.client.store.clone();
-        let segments = stream::iter(wanted)
-            .then(move |(path, range)| {
-                let store = store.clone();
-                async move {
-                    let options = GetOptions {
-                        range: Some(GetRange::Bounded(range)),
-                        ..GetOptions::default()
-                    };
-                    let result = store.get_opts(&path, options).await;
-                    let result = result.map_err(|error| broken(&error))?;
-                    let bytes = result.into_stream();
-                    Ok::<_, std::io::Error>(bytes.map_err(|error| broken(&error)))
-                }
-            })
-            .try_flatten();
-        let mut rest = Bytes::from(self.buffer.pieces().concat());
-        let tail = rest.split_off(usize::try_from(skip).unwrap_or(usize::MAX).min(rest.len()));
+        let (segments, tail) = (self.scattered(), self.buffer.pieces().concat());
+        let begin = self.size - tail.len() as u64;
+        let skip = usize::try_from(from.saturating_sub(begin)).unwrap_or(usize::MAX);
+        let tail = Bytes::from(tail).slice(skip..);
+        let segments = segments.stream(from..begin);
+        let segments = segments.map_err(|error| broken(&error));
         Ok(Box::pin(segments.chain(stream::iter([Ok(tail)]))))
     }
 
@@ -245,7 +233,8 @@ impl Upload for ObjectUpload {
         if !self.buffer.is_empty() {
             self.send_buffer().await?;
         }
-        self.objects.assemble(&self.stage, &self.paths(), key).await
+        let pieces = self.scattered().pieces;
+        self.objects.publish_pieces(&self.stage, pieces, key).await
     }
 }
 
@@ -302,12 +291,17 @@ fn joined(
 impl Objects {
     /// Removes what is left of a session, and what was being put together of it.
     pub(super) async fn remove_session(&self, stage: &Stage) -> Result<(), StorageError> {
-        let assembly = self.key_path(&stage.assembly());
+        let note = self.key_path(&stage.assembly());
         let mut token = None;
         loop {
             let (paths, next) = self.all_below(&stage.all(), token).await?;
-            if paths.contains(&assembly) {
-                self.abort_assembly(stage).await?;
+            // Before the first segment in every store's order.
+            if paths.contains(&note) && !self.end_assembly(stage).await? {
+                // The session ends, but its pieces are a blob's.
+                let ended = [stage.started_at(), stage.state()];
+                return self
+                    .remove(ended.iter().map(|key| self.key_path(key)).collect())
+                    .await;
             }
             self.remove(paths).await?;
             token = next;
