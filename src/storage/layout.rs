@@ -14,6 +14,7 @@
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
 //!   wharf/store-id                                        wharf: which store this is, a UUID
+//!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
 //!
 //! A link file holds a digest `<alg>:<hex>`, without a newline: the *canonical*
