@@ -39,11 +39,7 @@ pub async fn open(settings: &Settings, read_only: bool) -> Result<Opened, Unusab
         }),
         Settings::Object(settings) => {
             let objects = connect(settings).await?;
-            let report = if read_only {
-                look(&objects).await
-            } else {
-                objects.examine().await
-            };
+            let report = try_out(&objects, read_only).await;
             log(&report);
             match report.failure() {
                 Some(why) => Err(Unusable {
@@ -65,11 +61,7 @@ pub async fn examine(settings: &Settings, read_only: bool) -> Result<Report, Unu
         Settings::Files(settings) => Ok(examine_files(settings, read_only).await),
         Settings::Object(settings) => {
             let objects = connect(settings).await?;
-            if read_only {
-                Ok(look(&objects).await)
-            } else {
-                Ok(objects.examine().await)
-            }
+            Ok(try_out(&objects, read_only).await)
         }
     }
 }
@@ -103,8 +95,11 @@ fn place(settings: &object::Settings) -> String {
     }
 }
 
-/// For a registry that never writes.
-async fn look(objects: &Objects) -> Report {
+/// A registry that never writes only looks.
+async fn try_out(objects: &Objects, read_only: bool) -> Report {
+    if !read_only {
+        return objects.examine().await;
+    }
     let reached = objects.probe().await;
     Report {
         store: objects.name().to_owned(),

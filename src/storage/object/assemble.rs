@@ -12,9 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, Error, GetOptions, MultipartId, ObjectStoreExt as _, PutMultipartOptions,
-};
+use object_store::{Error, GetOptions, MultipartId, ObjectStoreExt as _, PutMultipartOptions};
 use serde::{Deserialize, Serialize};
 
 use super::Objects;
@@ -87,11 +85,7 @@ impl Objects {
     }
 
     pub(super) async fn begin_assembly(&self, key: &Key) -> Result<MultipartId, StorageError> {
-        let mut attributes = Attributes::new();
-        if let Some(class) = &self.client.storage_class {
-            attributes.insert(Attribute::StorageClass, class.clone().into());
-        }
-        let options = PutMultipartOptions::from(attributes);
+        let options = PutMultipartOptions::from(self.attributes());
         let to = self.key_path(key);
         let id = self.client.parts.create_multipart_opts(&to, options).await;
         id.map_err(|error| failed("begin", key.as_str(), error))

@@ -77,13 +77,13 @@ fn amazon(settings: &S3) -> object_store::Result<Client> {
     let part_copy = PartCopy::new(
         &store,
         base(settings, endpoint.as_deref(), &region),
-        region,
+        region.clone(),
         settings.bucket.clone(),
         &options(settings.skip_verify, settings.user_agent.as_deref())?.with_allow_http(true),
     )?;
     let place = match endpoint {
         Some(endpoint) => endpoint,
-        None => settings.region.clone().unwrap_or_else(|| REGION.to_owned()),
+        None => region,
     };
     Ok(Client {
         lists: store.clone(),
@@ -249,7 +249,7 @@ fn options(skip_verify: bool, user_agent: Option<&str>) -> object_store::Result<
         .with_user_agent(agent))
 }
 
-pub(super) fn retry() -> RetryConfig {
+fn retry() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),

@@ -1,6 +1,6 @@
 //! Listings: names directly below a prefix, and everything below it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::list::{PaginatedListOptions, PaginatedListResult};
@@ -67,7 +67,7 @@ impl Objects {
                 break;
             }
         }
-        let mut asked = std::collections::BTreeSet::new();
+        let mut asked = BTreeSet::new();
         while let Some(name) = names
             .possibly_missing()
             .into_iter()
@@ -165,7 +165,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn add(&mut self, name: String, is_prefix: bool) {
-        if name.as_str() <= self.after && !self.after.is_empty() {
+        if name.as_str() <= self.after {
             return;
         }
         *self.found.entry(name).or_default() |= is_prefix;

@@ -144,16 +144,13 @@ impl Objects {
         self.habits.lists_empty_prefixes.load(Ordering::Relaxed)
     }
 
-    fn put_options(&self, mode: PutMode) -> PutOptions {
+    /// What every new object has.
+    fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::new();
         if let Some(class) = &self.client.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
-        PutOptions {
-            mode,
-            attributes,
-            ..PutOptions::default()
-        }
+        attributes
     }
 
     async fn put_object(
@@ -162,9 +159,21 @@ impl Objects {
         content: PutPayload,
         mode: PutMode,
     ) -> Result<PutResult, Error> {
-        let options = self.put_options(mode);
+        let options = PutOptions {
+            mode,
+            attributes: self.attributes(),
+            ..PutOptions::default()
+        };
         let path = self.key_path(key);
         self.client.store.put_opts(&path, content, options).await
+    }
+
+    /// Replaces an object, whoever wrote it.
+    async fn write(&self, key: &Key, content: PutPayload) -> Result<(), StorageError> {
+        let written = self.put_object(key, content, PutMode::Overwrite).await;
+        written
+            .map(drop)
+            .map_err(|error| failed("write", key.as_str(), error))
     }
 
     /// Finds a key's bytes, together or in pieces.
@@ -197,11 +206,7 @@ impl Objects {
 #[async_trait]
 impl Store for Objects {
     async fn head(&self, key: &Key) -> Result<Option<Meta>, StorageError> {
-        let options = GetOptions {
-            head: true,
-            ..GetOptions::default()
-        };
-        Ok(match self.find(key, options).await? {
+        Ok(match self.find(key, only_head(true)).await? {
             Some(Found::Whole(result)) => Some(meta(&result.meta)),
             Some(Found::Pieces(_, meta)) => Some(meta),
             None => None,
@@ -224,10 +229,7 @@ impl Store for Objects {
     }
 
     async fn open(&self, key: &Key, reading: Reading) -> Result<Option<Object>, StorageError> {
-        let options = GetOptions {
-            head: reading == Reading::Parts,
-            ..GetOptions::default()
-        };
+        let options = only_head(reading == Reading::Parts);
         Ok(match self.find(key, options).await? {
             Some(Found::Whole(result)) => Some(Object {
                 meta: meta(&result.meta),
@@ -242,9 +244,7 @@ impl Store for Objects {
     }
 
     async fn put(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
-        let put = self.put_object(key, content.into(), PutMode::Overwrite);
-        let put = put.await.map(drop);
-        put.map_err(|error| failed("write", key.as_str(), error))
+        self.write(key, content.into()).await
     }
 
     async fn create(&self, key: &Key, content: Bytes) -> Result<Created, StorageError> {
@@ -336,6 +336,14 @@ impl Store for Objects {
 
     async fn space(&self) -> Result<Option<Space>, StorageError> {
         Ok(None)
+    }
+}
+
+/// Asks for an object, or only for what is known of it.
+fn only_head(head: bool) -> GetOptions {
+    GetOptions {
+        head,
+        ..GetOptions::default()
     }
 }
 

@@ -10,16 +10,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use object_store::path::Path;
 use object_store::{Error, GetOptions, PutMode, PutPayload, UpdateVersion};
 use tokio::task::JoinSet;
 
-use super::Objects;
 use super::buffer::Buffer;
 use super::fault::{absent, failed};
 use super::read::{Scattered, broken};
 use super::settings::Settings;
 use super::state::{Segment, State};
+use super::{Objects, only_head};
 use crate::oci::UploadId;
 use crate::storage::{ByteStream, Key, Stage, StorageError, Upload};
 
@@ -81,8 +80,8 @@ impl ObjectUpload {
         self.objects.chunk_size * (1 + self.segments.len() / GROW_AFTER)
     }
 
-    /// Takes the buffer for a segment: where it goes, and what.
-    fn cut(&mut self) -> Result<(Path, PutPayload), StorageError> {
+    /// Takes the buffer for a segment: its key, and what goes there.
+    fn cut(&mut self) -> Result<(Key, PutPayload), StorageError> {
         if self.segments.len() >= MOST {
             return Err(StorageError::TooLarge {
                 key: self.stage.as_str().to_owned(),
@@ -90,17 +89,17 @@ impl ObjectUpload {
             });
         }
         let name = format!("{:05}-{}", self.segments.len(), self.attempt);
-        let path = self.objects.key_path(&self.stage.segment(&name));
+        let key = self.stage.segment(&name);
         self.segments.push(Segment {
             name,
             size: self.buffer.len() as u64,
         });
-        Ok((path, self.buffer.take()))
+        Ok((key, self.buffer.take()))
     }
 
     async fn send_buffer(&mut self) -> Result<(), StorageError> {
-        let (path, payload) = self.cut()?;
-        send(self.objects.clone(), path, payload).await
+        let (key, payload) = self.cut()?;
+        self.objects.write(&key, payload).await
     }
 
     /// What was sent, in order.
@@ -160,8 +159,9 @@ impl Upload for ObjectUpload {
                 if sending.len() >= IN_FLIGHT {
                     joined(sending.join_next().await)?;
                 }
-                let (path, payload) = self.cut()?;
-                sending.spawn(send(self.objects.clone(), path, payload));
+                let (key, payload) = self.cut()?;
+                let objects = self.objects.clone();
+                sending.spawn(async move { objects.write(&key, payload).await });
             }
         };
         while !sending.is_empty() {
@@ -226,9 +226,7 @@ impl Upload for ObjectUpload {
     async fn publish(mut self: Box<Self>, key: &Key) -> Result<(), StorageError> {
         if self.segments.is_empty() {
             let content = self.buffer.take();
-            let put = self.objects.put_object(key, content, PutMode::Overwrite);
-            let put = put.await.map(drop);
-            return put.map_err(|error| failed("write", key.as_str(), error));
+            return self.objects.write(key, content).await;
         }
         if !self.buffer.is_empty() {
             self.send_buffer().await?;
@@ -271,13 +269,6 @@ async fn read_state(
     }
 }
 
-async fn send(objects: Objects, path: Path, payload: PutPayload) -> Result<(), StorageError> {
-    let options = objects.put_options(PutMode::Overwrite);
-    let sent = objects.client.store.put_opts(&path, payload, options);
-    let sent = sent.await.map(drop);
-    sent.map_err(|error| failed("write", path.as_ref(), error))
-}
-
 fn joined(
     ended: Option<Result<Result<(), StorageError>, tokio::task::JoinError>>,
 ) -> Result<(), StorageError> {
@@ -312,11 +303,7 @@ impl Objects {
     }
 
     async fn has(&self, key: &Key) -> Result<bool, StorageError> {
-        let head = GetOptions {
-            head: true,
-            ..GetOptions::default()
-        };
-        Ok(self.get_object(key, head).await?.is_some())
+        Ok(self.get_object(key, only_head(true)).await?.is_some())
     }
 
     /// Reads an object, or says that it isn't there.
