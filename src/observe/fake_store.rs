@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::storage::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 
 #[derive(Default)]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::metrics::{Metrics, StorageTimes};
 use crate::storage::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 
 /// Any store, timed as `registry_storage_action_seconds{driver,action}`; the

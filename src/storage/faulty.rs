@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 
 /// Which method was called.
@@ -47,7 +47,16 @@ impl Verb {
         };
         matches!(
             self,
-            Put | Create | Delete | SetAside | DeleteAll | Begin | Append | Keep | Publish | Discard | Probe
+            Put | Create
+                | Delete
+                | SetAside
+                | DeleteAll
+                | Begin
+                | Append
+                | Keep
+                | Publish
+                | Discard
+                | Probe
         )
     }
 }

@@ -211,11 +211,7 @@ fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
 }
 
 /// The referrers of one subject whose own digests use one algorithm.
-pub fn referrers_by(
-    repository: &RepositoryName,
-    subject: &Digest,
-    algorithm: Algorithm,
-) -> Prefix {
+pub fn referrers_by(repository: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> Prefix {
     Prefix(format!(
         "{}/{algorithm}",
         referrers(repository, subject).as_str()

@@ -171,7 +171,10 @@ impl Checker {
     /// Reads and hashes one blob.
     pub(super) async fn look(&self, digest: &Digest) -> Look {
         let place = Place::Blob(digest.clone());
-        match self.hash(&layout::blob_data(digest), digest.algorithm()).await {
+        match self
+            .hash(&layout::blob_data(digest), digest.algorithm())
+            .await
+        {
             Ok(None) => {
                 self.damaged().remove(digest);
                 Look::Absent

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::Record;
 use super::finding::{Kind, Place};
 use super::inspect::Link;
 use super::run::{Run, Stop};
-use super::Record;
 use crate::oci::{Digest, Manifest, PartKind, Reference, RepositoryName};
 use crate::registry::Error;
 use crate::storage::{ByteStream, layout};
@@ -104,7 +104,8 @@ impl Run<'_> {
         match (finding.place, finding.kind) {
             // Those whose bytes are gone for long are none of this check's.
             (Place::Layer(name, digest), Kind::LayerWithoutContent)
-                if !self.was_damaged(&digest) => {
+                if !self.was_damaged(&digest) =>
+            {
                 let _ = (name, digest);
             }
             (

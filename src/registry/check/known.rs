@@ -22,7 +22,10 @@ impl Known {
     /// The size of a blob in bytes, if it was seen and asked for.
     pub(super) fn size(&self, digest: &Digest) -> Option<u64> {
         let hash = hash(digest)?;
-        let at = self.0.binary_search_by(|(known, _)| known.cmp(&hash)).ok()?;
+        let at = self
+            .0
+            .binary_search_by(|(known, _)| known.cmp(&hash))
+            .ok()?;
         let (_, size) = self.0.get(at)?;
         (*size != UNASKED).then_some(*size)
     }

@@ -81,7 +81,9 @@ impl Meter {
 
     /// The walk is behind this digest.
     pub(super) fn passed(&self, hex: &str) {
-        let beginning = hex.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let beginning = hex
+            .get(..8)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
         if let Some(beginning) = beginning {
             let place = u64::from(beginning) * 1_000_000 >> 32;
             self.place.fetch_max(place, Ordering::Relaxed);

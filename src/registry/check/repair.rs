@@ -134,7 +134,9 @@ impl Run<'_> {
             Link::To(_) | Link::Malformed(_) => {}
         }
         checker.inner.registry.set_link(key, &canonical).await?;
-        Ok(Some(format!("{name}: the link of {digest} was written again")))
+        Ok(Some(format!(
+            "{name}: the link of {digest} was written again"
+        )))
     }
 
     /// Which of a repository's blobs has this SHA-512 digest: a push of it has
@@ -229,7 +231,9 @@ impl Run<'_> {
             checker.store().delete_all(&layout::tag(name, tag)).await?;
             return Ok(None);
         }
-        Ok(Some(format!("{name}: the history of tag {tag} was written again")))
+        Ok(Some(format!(
+            "{name}: the history of tag {tag} was written again"
+        )))
     }
 
     async fn remove_temporary(&self, path: &str) -> Result<Option<String>, Error> {

@@ -44,7 +44,10 @@ impl Checker {
             return Ok(Vec::new());
         }
         let days = age.as_secs() / (24 * 3600);
-        note(Kind::OldUpload, format!("{size} bytes, begun {days} days ago"))
+        note(
+            Kind::OldUpload,
+            format!("{size} bytes, begun {days} days ago"),
+        )
     }
 
     pub(super) async fn announcement(

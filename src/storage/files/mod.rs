@@ -36,8 +36,8 @@ use self::stage::Session;
 pub use self::survey::{Oddity, Survey};
 use self::workers::Workers;
 use super::{
-    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
 

@@ -135,9 +135,7 @@ impl Survey {
         match below.split('/').next() {
             Some("blobs") => name == "data" && below.split('/').count() == 5,
             Some("repositories") => {
-                name == "link"
-                    || below.contains("/_uploads/")
-                    || below.contains("/_deletes/")
+                name == "link" || below.contains("/_uploads/") || below.contains("/_deletes/")
             }
             Some("wharf") => true,
             _ => false,
@@ -202,7 +200,8 @@ mod tests {
                 named("\u{fffd}", false),
             ]
         );
-        let temporary = "docker/registry/v2/repositories/a/_manifests/tags/v1.tmp/current/link.x.tmp";
+        let temporary =
+            "docker/registry/v2/repositories/a/_manifests/tags/v1.tmp/current/link.x.tmp";
         assert!(!survey.remove_abandoned(temporary).unwrap(), "it is young");
         let old = SystemTime::now() - 2 * ABANDONED;
         let file = fs::File::open(dir.path().join(temporary)).unwrap();

@@ -41,8 +41,8 @@ use self::fault::{absent, advice, chain, failed};
 use self::read::{Remote, Scattered, meta};
 use self::upload::ObjectUpload;
 use super::{
-    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
 
