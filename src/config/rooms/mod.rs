@@ -4,6 +4,7 @@ mod http;
 mod objects;
 mod observe;
 mod registry;
+mod scrub;
 mod storage;
 mod tls;
 
@@ -31,6 +32,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
         pause: http::pause(&root.section("http")),
         debug: http::debug(&root.section("http").section("debug")),
         health: observe::health(&root.section("health")),
+        scrub: scrub::scrub(&root.section("scrub")),
     }
 }
 

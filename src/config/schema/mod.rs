@@ -7,6 +7,7 @@ mod http;
 mod objects;
 mod observe;
 mod operations;
+mod scrub;
 mod storage;
 
 /// A key of the configuration.
@@ -86,6 +87,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     operations::TAGS,
     operations::PROXY,
     operations::VALIDATION,
+    scrub::SCRUB,
     operations::POLICY,
     operations::COMPATIBILITY,
     observe::REPORTING,

@@ -3,6 +3,7 @@
 
 mod process;
 mod requests;
+mod scrub;
 mod storage;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use requests::{Finished, InFlight};
+pub use scrub::ScrubMetrics;
 pub(super) use storage::StorageTimes;
 
 use self::process::Process;
@@ -29,6 +31,7 @@ struct Inner {
     registry: Registry,
     requests: RequestMetrics,
     storage: StorageTimes,
+    scrub: ScrubMetrics,
 }
 
 impl Metrics {
@@ -37,6 +40,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let requests = RequestMetrics::register(&mut registry);
         let storage = StorageTimes::register(&mut registry);
+        let scrub = ScrubMetrics::register(&mut registry);
         registry.register(
             "wharf_build",
             "The version of wharf",
@@ -47,6 +51,7 @@ impl Metrics {
             registry,
             requests,
             storage,
+            scrub,
         }))
     }
 
@@ -54,6 +59,11 @@ impl Metrics {
     /// until the value is dropped.
     pub fn request(&self, path: &str) -> InFlight {
         self.0.requests.begin(path)
+    }
+
+    /// What the background scrub counts in.
+    pub fn scrub(&self) -> ScrubMetrics {
+        self.0.scrub.clone()
     }
 
     /// The exposition, of [`CONTENT_TYPE`].
