@@ -94,8 +94,10 @@ impl App {
             None => None,
         };
         let main = Server::bind(config.server.clone()).await?;
-        let requests = Requests::new(metrics, config.log.requests);
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let counted = metrics.clone();
+        registry.on_damage(Arc::new(move |_| counted.count_damaged()));
+        let requests = Requests::new(metrics, config.log.requests);
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,

@@ -13,6 +13,7 @@ mod deleting;
 mod error;
 mod fallback;
 mod hasher;
+mod integrity;
 mod links;
 mod locks;
 mod manifests;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 pub use blobs::{Blob, BlobSource, Reading};
 pub use error::Error;
+pub use integrity::Alarm;
 pub use manifests::{PutManifest, StoredManifest};
 pub use purge::Purged;
 pub use referrers::Referrers;
@@ -41,6 +43,7 @@ pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
 use crate::storage::Store;
+use integrity::Integrity;
 use locks::Locks;
 use sessions::Sessions;
 
@@ -56,6 +59,7 @@ struct Inner {
     settings: Settings,
     sessions: Sessions,
     locks: Locks,
+    integrity: Integrity,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -83,6 +87,7 @@ impl Registry {
                 settings,
                 sessions: Sessions::default(),
                 locks: Locks::default(),
+                integrity: Integrity::default(),
             }),
             store_id: None,
         }
@@ -94,6 +99,7 @@ impl Registry {
             store,
             sessions,
             locks,
+            integrity,
             ..
         } = &*self.inner;
         Self {
@@ -102,9 +108,15 @@ impl Registry {
                 settings,
                 sessions: sessions.clone(),
                 locks: locks.clone(),
+                integrity: integrity.clone(),
             }),
             store_id: self.store_id,
         }
+    }
+
+    /// Says whom to tell that stored content was found damaged.
+    pub fn on_damage(&self, alarm: Alarm) {
+        self.inner.integrity.on_damage(alarm);
     }
 
     /// How it was told to behave.
@@ -137,6 +149,10 @@ impl Repository {
 
     fn settings(&self) -> &Settings {
         self.registry.settings()
+    }
+
+    fn integrity(&self) -> &Integrity {
+        &self.registry.inner.integrity
     }
 
     fn locks(&self) -> &Locks {

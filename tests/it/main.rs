@@ -24,6 +24,7 @@ mod wire;
 mod bad_entries;
 mod bad_inputs;
 mod base;
+mod bit_rot;
 mod blobs;
 mod catalog;
 mod checklist;

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::blocks::{BLOCK, Block, Blocks, SMALL};
 use super::cached::{Cached, Lookup, read_some, read_whole};
 use super::fault::{is_absent, unread};
 use super::workers::{Workers, ended};
-use crate::storage::{ByteStream, Content, Meta, StorageError};
+use crate::storage::{ByteStream, Content, Meta, StorageError, Version};
 
 /// The largest content that is read when it is opened, in bytes.
 pub(super) const EAGER: u64 = SMALL as u64;
@@ -281,6 +281,14 @@ fn describe(meta: &std::fs::Metadata) -> io::Result<Meta> {
         size: meta.len(),
         modified: meta.modified()?,
         assembled: true,
+        // A write in place leaves the inode, and may put its time back; the
+        // time of change is the kernel's own.
+        version: Version::of((
+            meta.ino(),
+            meta.len(),
+            (meta.mtime(), meta.mtime_nsec()),
+            (meta.ctime(), meta.ctime_nsec()),
+        )),
     })
 }
 
