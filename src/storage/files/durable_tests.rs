@@ -12,6 +12,7 @@ use crate::storage::{StorageError, layout};
 struct Recorder {
     steps: Mutex<Vec<String>>,
     failing: Mutex<HashMap<String, ErrorKind>>,
+    posix: Posix,
 }
 
 impl Recorder {
@@ -44,25 +45,25 @@ fn shown(path: &Path) -> String {
 
 impl Disk for Recorder {
     fn mkdir(&self, dir: &Path) -> io::Result<()> {
-        self.step("mkdir", dir, || Posix.mkdir(dir))
+        self.step("mkdir", dir, || self.posix.mkdir(dir))
     }
     fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<File> {
-        self.step("write", path, || Posix.write_new(path, content))
+        self.step("write", path, || self.posix.write_new(path, content))
     }
     fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
-        self.step("sync", path, || Posix.sync(file, path))
+        self.step("sync", path, || self.posix.sync(file, path))
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step("sync", dir, || Posix.sync_dir(dir))
+        self.step("sync", dir, || self.posix.sync_dir(dir))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step("rename to", to, || Posix.rename(from, to))
+        self.step("rename to", to, || self.posix.rename(from, to))
     }
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step("link to", to, || Posix.link(from, to))
+        self.step("link to", to, || self.posix.link(from, to))
     }
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.step("unlink", path, || Posix.unlink(path))
+        self.step("unlink", path, || self.posix.unlink(path))
     }
 }
 

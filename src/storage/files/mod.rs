@@ -27,6 +27,7 @@ use self::append::FileUpload;
 use self::blocks::Blocks;
 use self::cached::Lookup;
 use self::disk::Posix;
+pub use self::disk::SyncMode;
 use self::durable::Durable;
 use self::fault::{during, unread, unwritten};
 use self::read::{EAGER, Reader, Source};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// `maxthreads`: the most file operations at once.
     pub max_threads: usize,
+    /// `sync`: whether writes wait for the medium.
+    pub sync: SyncMode,
 }
 
 /// Keys as files.
@@ -84,7 +87,7 @@ impl Files {
                 workers: Workers::new(settings.max_threads),
                 blocks: Blocks::default(),
             },
-            durable: Arc::new(Durable::new(Posix, root)),
+            durable: Arc::new(Durable::new(Posix::new(settings.sync), root)),
         }
     }
 

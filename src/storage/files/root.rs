@@ -33,15 +33,16 @@ pub(super) fn existing(root: &Path) -> Result<PathBuf, StorageError> {
 }
 
 fn make(root: &Path) -> io::Result<()> {
+    let disk = Posix::default();
     let missing: Vec<_> = root.ancestors().take_while(|path| !path.exists()).collect();
     for dir in missing.iter().rev() {
-        match Posix.mkdir(dir) {
+        match disk.mkdir(dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
     }
     for parent in missing.iter().filter_map(|dir| dir.parent()) {
-        Posix.sync_dir(parent)?;
+        disk.sync_dir(parent)?;
     }
     if fs::metadata(root)?.is_dir() {
         Ok(())
