@@ -38,9 +38,9 @@ mod uncached {
     async fn bench() -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let open = || {
-            let mut files = opened(dir.path());
-            files.reader.lookup = Lookup::never();
-            Arc::new(files)
+            let disk = Arc::new(Patient(Posix::uncached()));
+            let root = dir.path().to_owned();
+            Arc::new(Files::over(disk, root, Workers::new(4)))
         };
         Bench {
             one: open(),
