@@ -18,6 +18,8 @@ mod patient;
 mod posix;
 mod read;
 mod root;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stage;
 mod together;
 mod workers;
