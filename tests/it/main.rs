@@ -34,6 +34,7 @@ mod conditions;
 mod configuration;
 mod deletes;
 mod doctor;
+mod durability;
 mod errors;
 mod fallback;
 mod first_start;
