@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::json::Object;
-use super::{Digest, ManifestType};
+use super::{Digest, ManifestType, fields};
 
 /// The largest manifest that is accepted, in bytes: distribution-spec asks for
 /// at least 4 MB, and registry:2 takes 4 MiB.
@@ -78,13 +78,15 @@ pub struct InvalidManifest(String);
 impl Manifest {
     /// Reads a manifest that a client sends with a `Content-Type`.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
-        Self::read(bytes, content_type).map_err(InvalidManifest)
+        Self::received(bytes, content_type).map_err(InvalidManifest)
     }
 
     /// Reads a manifest that is stored, whose media type nobody wrote down: it
     /// is the one in the document, or follows from its shape.
     pub fn stored(bytes: &[u8]) -> Result<Self, InvalidManifest> {
-        Self::read(bytes, None).map_err(InvalidManifest)
+        Object::parse(bytes)
+            .and_then(|document| Self::read(&document, None))
+            .map_err(InvalidManifest)
     }
 
     /// The media type of a stored manifest, without reading the rest.
@@ -94,9 +96,16 @@ impl Manifest {
         inner_type(&document).map_err(InvalidManifest)
     }
 
-    fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Self, String> {
+    /// What is stored is served as it is, but what is new means the same to
+    /// every client.
+    fn received(bytes: &[u8], content_type: Option<&str>) -> Result<Self, String> {
         let announced = content_type.map(announced_type).transpose()?;
-        let document = Object::parse(bytes)?;
+        let document = Object::parse_unambiguous(bytes)?;
+        fields::check(&document)?;
+        Self::read(&document, announced)
+    }
+
+    fn read(document: &Object<'_>, announced: Option<ManifestType>) -> Result<Self, String> {
         document.check_spelling(&[
             "schemaVersion",
             "mediaType",
@@ -107,8 +116,8 @@ impl Manifest {
             "subject",
             "annotations",
         ])?;
-        check_schema(&document)?;
-        let media_type = inner_type(&document)?;
+        check_schema(document)?;
+        let media_type = inner_type(document)?;
         if let Some(announced) = announced
             && announced != media_type
         {
@@ -116,7 +125,7 @@ impl Manifest {
                 "the Content-Type is `{announced}`, but the document is `{media_type}`"
             ));
         }
-        check_shape(&document, media_type)?;
+        check_shape(document, media_type)?;
 
         let mut manifest = Self {
             media_type,
@@ -131,11 +140,11 @@ impl Manifest {
             manifest.subject = Some(part(raw, "subject", PartKind::Blob)?.digest);
         }
         if media_type.is_index() {
-            manifest.parts = list(&document, "manifests")?;
+            manifest.parts = list(document, "manifests")?;
         } else {
             let config = document.raw("config").ok_or("`config` is missing")?;
             manifest.parts.push(part(config, "config", PartKind::Blob)?);
-            manifest.parts.append(&mut list(&document, "layers")?);
+            manifest.parts.append(&mut list(document, "layers")?);
             if manifest.artifact_type.is_none() {
                 manifest.artifact_type = Object::of(config)?.get("mediaType")?;
             }
@@ -317,15 +326,15 @@ mod tests {
             ),
             (
                 image(r#","subject":{"digest":"sha256:../x","size":1}"#),
-                "`subject`",
+                "`subject.digest`",
             ),
             (
                 image("").replace(r#""size":2"#, r#""size":-2"#),
-                "`size` is negative",
+                "`config.size` is negative",
             ),
             (
                 image("").replace(r#""size":2"#, r#""size":"2""#),
-                "`config`: `size`",
+                "`config.size` must be a whole number",
             ),
             (
                 image("").replace(r#""schemaVersion":2"#, r#""schemaVersion":1"#),
