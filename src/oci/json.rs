@@ -10,18 +10,16 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// The deepest nesting of arrays and objects that is read.
-const MAX_DEPTH: usize = 64;
-
 /// The members of one JSON object, in their order, values unread.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// Reads a whole document, which must be one object.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    /// Reads a whole document, which must be one object and nested no deeper
+    /// than `depth` levels.
+    pub(super) fn parse(bytes: &'a [u8], depth: usize) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-        if nested_deeper_than(text, MAX_DEPTH) {
-            return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
+        if nested_deeper_than(text, depth) {
+            return Err(format!("it is nested deeper than {depth} levels"));
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
