@@ -170,14 +170,15 @@ fn write_record(descriptor: &Descriptor) -> Result<Bytes, Error> {
 }
 
 /// The descriptor in a record, unless the record is damaged.
-fn read_record(record: &[u8]) -> Option<Descriptor> {
+pub(super) fn read_record(record: &[u8]) -> Option<Descriptor> {
     let end = record.iter().rposition(|byte| *byte == b'\n')?;
     let (json, sum) = (record.get(..end)?, record.get(end + 1..)?);
     let right = Algorithm::Sha256.digest(json).to_string().as_bytes() == sum;
     right.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
-fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
+/// What the referrers API tells of a manifest.
+pub(super) fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
     Descriptor {
         media_type: manifest.media_type.as_str().to_owned(),
         digest: digest.clone(),

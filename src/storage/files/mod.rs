@@ -6,6 +6,7 @@
 //! reads answer from its page cache where they can.
 
 mod append;
+mod aside;
 mod blocks;
 mod cached;
 mod disk;
@@ -21,6 +22,7 @@ mod root;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod stage;
+mod survey;
 mod together;
 mod workers;
 
@@ -40,10 +42,11 @@ use self::posix::Posix;
 pub use self::posix::SyncMode;
 use self::read::{EAGER, Reader, Source, open_now, read_now};
 use self::stage::Session;
+pub use self::survey::{Oddity, Survey};
 use self::workers::Workers;
 use super::{
-    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
 
@@ -171,6 +174,13 @@ impl Store for Files {
     async fn delete(&self, key: &Key) -> Result<(), StorageError> {
         let path = self.path(key.as_str());
         self.run(move |durable| durable.delete(&path).map_err(unwritten))
+            .await
+    }
+
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
+        let (from, to) = (self.path(key.as_str()), self.path(to.as_str()));
+        let version = *version;
+        self.run(move |durable| aside::set_aside(durable, &from, &to, &version))
             .await
     }
 
