@@ -216,13 +216,19 @@ fn an_address_without_a_login_has_so_many_uploads_open_until_a_reload_says_other
     let yaml = std::fs::read_to_string(&file).unwrap();
     std::fs::write(
         &file,
-        yaml.replace("uploadsperuser: 2", "uploadsperuser: 0"),
+        yaml.replace("uploadsperuser: 2", "uploadsperuser: 0\n  idletimeout: 5s"),
     )
     .unwrap();
     server.signal(Signal::HUP);
     eventually("an upload after the reload", PATIENCE, || {
         (start().status == 202).then_some(())
     });
+    // Connections keep the bounds that they began with, and that is said.
+    assert!(
+        server.log().contains("that takes a restart"),
+        "{}",
+        server.log()
+    );
 }
 
 #[test]
