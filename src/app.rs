@@ -2,6 +2,7 @@
 //! and ends them in order. The only file that knows every part.
 
 pub mod storage;
+pub mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +81,8 @@ impl App {
         );
 
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let counted = metrics.clone();
+        registry.on_damage(Arc::new(move |_| counted.count_damaged()));
         let room = registry.room().clone();
         metrics.watch_room(room.clone());
         let readiness =

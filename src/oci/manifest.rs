@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::json::Object;
-use super::{Digest, ManifestType};
+use super::{Digest, ManifestType, fields};
 
 /// What a manifest that a client sends may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +107,15 @@ impl Manifest {
         content_type: Option<&str>,
         bounds: &Bounds,
     ) -> Result<Self, InvalidManifest> {
-        Self::read(bytes, content_type, bounds).map_err(InvalidManifest)
+        Self::received(bytes, content_type, bounds).map_err(InvalidManifest)
     }
 
     /// Reads a manifest that is stored, whose media type nobody wrote down: it
     /// is the one in the document, or follows from its shape.
     pub fn stored(bytes: &[u8]) -> Result<Self, InvalidManifest> {
-        Self::read(bytes, None, &Bounds::STORED).map_err(InvalidManifest)
+        Object::parse(bytes, Bounds::STORED.depth)
+            .and_then(|document| Self::read(&document, None, &Bounds::STORED))
+            .map_err(InvalidManifest)
     }
 
     /// The media type of a stored manifest, without reading the rest.
@@ -123,9 +125,20 @@ impl Manifest {
         inner_type(&document).map_err(InvalidManifest)
     }
 
-    fn read(bytes: &[u8], content_type: Option<&str>, bounds: &Bounds) -> Result<Self, String> {
+    /// What is stored is served as it is, but what is new means the same to
+    /// every client.
+    fn received(bytes: &[u8], content_type: Option<&str>, bounds: &Bounds) -> Result<Self, String> {
         let announced = content_type.map(announced_type).transpose()?;
-        let document = Object::parse(bytes, bounds.depth)?;
+        let document = Object::parse_unambiguous(bytes, bounds.depth)?;
+        fields::check(&document)?;
+        Self::read(&document, announced, bounds)
+    }
+
+    fn read(
+        document: &Object<'_>,
+        announced: Option<ManifestType>,
+        bounds: &Bounds,
+    ) -> Result<Self, String> {
         document.check_spelling(&[
             "schemaVersion",
             "mediaType",
@@ -136,8 +149,8 @@ impl Manifest {
             "subject",
             "annotations",
         ])?;
-        check_schema(&document)?;
-        let media_type = inner_type(&document)?;
+        check_schema(document)?;
+        let media_type = inner_type(document)?;
         if let Some(announced) = announced
             && announced != media_type
         {
@@ -145,7 +158,7 @@ impl Manifest {
                 "the Content-Type is `{announced}`, but the document is `{media_type}`"
             ));
         }
-        check_shape(&document, media_type)?;
+        check_shape(document, media_type)?;
 
         let mut manifest = Self {
             media_type,
@@ -160,11 +173,11 @@ impl Manifest {
             manifest.subject = Some(part(raw, "subject", PartKind::Blob)?.digest);
         }
         if media_type.is_index() {
-            manifest.parts = list(&document, "manifests", bounds.descriptors)?;
+            manifest.parts = list(document, "manifests", bounds.descriptors)?;
         } else {
             let config = document.raw("config").ok_or("`config` is missing")?;
             manifest.parts.push(part(config, "config", PartKind::Blob)?);
-            let mut layers = list(&document, "layers", bounds.descriptors)?;
+            let mut layers = list(document, "layers", bounds.descriptors)?;
             manifest.parts.append(&mut layers);
             if manifest.artifact_type.is_none() {
                 manifest.artifact_type = Object::of(config)?.get("mediaType")?;
@@ -348,15 +361,15 @@ mod tests {
             ),
             (
                 image(r#","subject":{"digest":"sha256:../x","size":1}"#),
-                "`subject`",
+                "`subject.digest`",
             ),
             (
                 image("").replace(r#""size":2"#, r#""size":-2"#),
-                "`size` is negative",
+                "`config.size` is negative",
             ),
             (
                 image("").replace(r#""size":2"#, r#""size":"2""#),
-                "`config`: `size`",
+                "`config.size` must be a whole number",
             ),
             (
                 image("").replace(r#""schemaVersion":2"#, r#""schemaVersion":1"#),

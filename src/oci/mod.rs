@@ -7,10 +7,12 @@
 mod descriptor;
 mod digest;
 mod error_code;
+mod fields;
 mod json;
 mod manifest;
 mod media_type;
 mod name;
+mod readings;
 mod reference;
 mod tag;
 mod upload_id;

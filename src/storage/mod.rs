@@ -14,6 +14,7 @@ pub mod layout;
 pub mod object;
 pub mod room;
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -71,6 +72,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a key; absent is success; durable on return.
     async fn delete(&self, key: &Key) -> Result<(), StorageError>;
+
+    /// Moves one version of a key to another key, which nobody else writes:
+    /// the version that [`Store::head`] or [`Store::open`] told of. Another
+    /// version stays where it is, or comes back there. Durable on return.
+    ///
+    /// In an object store a push of the same key within the last round trip is
+    /// moved too.
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError>;
 
     /// Removes everything under a prefix; absent is success; durable on return.
     /// Not atomic: a reader may see part of it gone.
@@ -161,6 +170,22 @@ pub struct Meta {
     /// Whether its bytes lie together already; only then they have an
     /// [`address`](Store::address).
     pub assembled: bool,
+    /// Which version this is.
+    pub version: Version,
+}
+
+/// Tells the versions of one key apart: another one as soon as the bytes may be
+/// others, whoever wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version(u64);
+
+impl Version {
+    /// The version that a back end knows by what it hashes here.
+    pub(crate) fn of(identity: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// What will be read of an opened key.
@@ -195,6 +220,15 @@ pub enum Created {
     New,
     /// Somebody else's content is there and was left alone.
     Exists,
+}
+
+/// What [`Store::set_aside`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// The version was moved.
+    Moved,
+    /// The key has another version by now, or none.
+    Changed,
 }
 
 /// One name directly under a prefix.
