@@ -9,6 +9,8 @@
 
 mod blobs;
 mod catalog;
+#[cfg(test)]
+mod crashes;
 mod deleting;
 mod error;
 mod fallback;

@@ -65,12 +65,17 @@ impl Repository {
             .await
     }
 
-    /// Points a tag at a manifest that is in place; durable on return. The
-    /// history comes first: a tag without it would be collected by registry:2.
-    pub(super) async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
+    /// Notes in a tag's history what it will name; durable on return. It comes
+    /// before the tag: one without it would be collected by registry:2.
+    pub(super) async fn record_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         self.registry
             .set_link(&layout::tag_history(&self.name, tag, digest), digest)
-            .await?;
+            .await
+    }
+
+    /// Points a tag at a manifest that is in place, and in its history; durable
+    /// on return.
+    pub(super) async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         self.registry
             .set_link(&layout::tag_current(&self.name, tag), digest)
             .await
