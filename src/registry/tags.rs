@@ -1,5 +1,6 @@
 //! Tags: the movable names of manifests.
 
+use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Error, Page, Repository, uncancelled};
@@ -9,7 +10,7 @@ use crate::storage::layout;
 /// The most tags in one answer to a request that does not say how many.
 const ALL: usize = 100_000;
 
-/// Tags that are looked at at once.
+/// Tags that are looked at, or removed, at once.
 const LOOKS: usize = 16;
 
 impl Repository {
@@ -100,8 +101,8 @@ impl Repository {
                 .try_filter_map(|tag| async { Ok(tag) })
                 .try_collect()
                 .await?;
-            for tag in &named {
-                self.remove_tag(tag).await?;
+            for some in named.chunks(LOOKS) {
+                try_join_all(some.iter().map(|tag| self.remove_tag(tag))).await?;
             }
             match names.into_iter().nth(AT_ONCE - 1) {
                 Some(last) => after = Some(last.name),

@@ -190,6 +190,7 @@ impl Client<'_> {
         };
         assert!(size <= upload.sent, "I6: {size} of {} bytes", upload.sent);
         let rest = whole(content.bytes.slice(usize::try_from(size).unwrap()..));
+        self.ledger.sent(&upload.id, content.bytes.len() as u64);
         let finish = async {
             let here = self.here();
             match here.finish(&upload.id, &content.digest, None, rest).await {

@@ -1,6 +1,8 @@
 //! Every system call of a push, a delete and a resumed upload fails once, in
 //! every way: the answer is an error or true, and afterwards all goes on.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -28,27 +30,45 @@ const CRASHES: u64 = 2;
 
 #[test]
 fn every_system_call_may_fail() {
-    let pool = Pool::new();
-    let (mut calls, mut faults, mut refused) = (0, 0, 0);
-    for script in [Script::Push, Script::Move, Script::Delete, Script::Resume] {
-        for fault in FAULTS {
-            for call in 1.. {
-                let meet = runtime().block_on(meet(&pool, script, fault, call));
-                let met = meet.unwrap_or_else(|error| {
-                    panic!("{script:?}, {fault:?} at call {call}: {error}")
-                });
-                match met {
-                    Met::Nothing => break,
-                    Met::Refused => refused += 1,
-                    Met::Done => {}
+    let scripts = [Script::Push, Script::Move, Script::Delete, Script::Resume];
+    let ways: Vec<_> = scripts
+        .iter()
+        .flat_map(|script| FAULTS.map(|fault| (*script, fault)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let (faults, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(2, usize::from);
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((script, fault)) = ways.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (met, errors) = meet_all(*script, *fault);
+                    faults.fetch_add(met, Ordering::Relaxed);
+                    refused.fetch_add(errors, Ordering::Relaxed);
                 }
-                faults += 1;
-                calls = calls.max(call);
-            }
+            });
         }
-    }
-    println!("{faults} faults (up to call {calls}), {refused} answered with an error");
+    });
+    let (faults, refused) = (faults.into_inner(), refused.into_inner());
+    println!("{faults} faults, {refused} of them answered with an error: nothing lost or half");
     assert!(refused > 0 && refused < faults);
+}
+
+/// How many calls failed, and how many of them the client was told of.
+fn meet_all(script: Script, fault: Fault) -> (u64, u64) {
+    let (pool, runtime) = (Pool::new(), runtime());
+    let (mut faults, mut refused, mut call) = (0, 0, 1);
+    loop {
+        let met = runtime.block_on(meet(&pool, script, fault, call));
+        let met =
+            met.unwrap_or_else(|error| panic!("{script:?}, {fault:?} at call {call}: {error}"));
+        let Some(met) = met else {
+            return (faults, refused);
+        };
+        faults += 1;
+        refused += u64::from(met.refused);
+        call = met.call + 1;
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +84,10 @@ enum Script {
 }
 
 /// What came of a fault.
-enum Met {
-    /// There were fewer calls.
-    Nothing,
-    /// All was done nevertheless.
-    Done,
+struct Met {
+    call: u64,
     /// The client was told of an error.
-    Refused,
+    refused: bool,
 }
 
 impl Script {
@@ -113,7 +130,8 @@ impl Script {
     }
 }
 
-async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Met, String> {
+/// Lets one call of a script fail; nothing if it has fewer.
+async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Option<Met>, String> {
     let machine = Machine::new();
     let ledger = Ledger::new(&machine, [].into(), Vec::new());
     let client = |machine: &Machine| Client {
@@ -128,18 +146,17 @@ async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Me
     let running = client(&machine);
     machine.fail(call, fault);
     let outcome = script.run(&running).await;
-    let met = match (machine.has_failed(), &outcome) {
-        (false, Ok(())) => Met::Nothing,
-        (_, Ok(())) => Met::Done,
-        (_, Err(_)) => Met::Refused,
+    let Some(call) = machine.failed() else {
+        return outcome.map(|()| None).map_err(told);
     };
-    machine.heal();
-    if fault == Fault::Error(Errno::INTR) || fault == Fault::Short {
-        outcome.map_err(|error| format!("it was not tried again: {error}"))?;
-    }
+    let refused = outcome.is_err();
     // Nothing half: now, and whatever the disk holds if the power fails here.
     let moment = machine.fork();
     oracle::check(pool, &machine, &ledger, u64::MAX).await?;
+    if matches!(fault, Fault::Error(Errno::INTR) | Fault::Short) {
+        outcome.map_err(|error| format!("it was not tried again: {error}"))?;
+        return Ok(Some(Met { call, refused }));
+    }
     for way in 0..CRASHES {
         let mut random = Random::new(call * CRASHES + way);
         let crashed = moment.crashed(&mut random);
@@ -153,7 +170,7 @@ async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Me
     let mut random = Random::new(call);
     let crashed = machine.fork().crashed(&mut random);
     oracle::check(pool, &crashed, &ledger, u64::MAX).await?;
-    Ok(met)
+    Ok(Some(Met { call, refused }))
 }
 
 /// I8: the same again makes whole what was left by a crash.

@@ -139,6 +139,15 @@ impl Ledger {
         self.inside.borrow_mut().uploads.push(upload);
     }
 
+    /// Bytes up to there may have come with a request that closes an upload.
+    pub(super) fn sent(&self, id: &UploadId, size: u64) {
+        let mut inside = self.inside.borrow_mut();
+        let uploads = inside.uploads.iter_mut();
+        for upload in uploads.filter(|upload| upload.id == *id) {
+            upload.sent = size;
+        }
+    }
+
     pub(super) fn closed(&self, id: &UploadId) {
         let mut inside = self.inside.borrow_mut();
         inside.uploads.retain(|upload| upload.id != *id);

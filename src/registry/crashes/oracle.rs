@@ -167,7 +167,14 @@ impl Looking<'_> {
                 return Err(format!("I1: {tag} can be pulled, but is not listed"));
             }
         }
+        let is_subject = |number| {
+            let mut pool = self.pool.manifests.iter();
+            pool.any(|image| image.subject == Some(number))
+        };
         for (number, subject) in self.pool.manifests.iter().enumerate() {
+            if !is_subject(number) {
+                continue;
+            }
             let mut expected: Vec<&Digest> = Vec::new();
             for (referrer, image) in self.pool.manifests.iter().enumerate() {
                 let served = found[&Object::Manifest(self.number, referrer)].is_some();
