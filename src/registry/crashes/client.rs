@@ -171,7 +171,7 @@ impl Client<'_> {
         let sent = usize::try_from(seed % (content.len() as u64 + 1)).unwrap();
         self.ledger.opened(OpenUpload {
             repository: self.repository,
-            id: id.clone(),
+            id,
             blob,
             sent: sent as u64,
         });
