@@ -95,7 +95,10 @@ impl App {
         };
         let main = Server::bind(config.server.clone()).await?;
         let requests = Requests::new(metrics, config.log.requests);
-        let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let mut registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        if opened.driver == storage::FILES {
+            registry = registry.alone();
+        }
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,

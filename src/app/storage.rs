@@ -11,6 +11,9 @@ use crate::storage::{Settings, Space, StorageError, Store};
 /// Less room than this is too little for the next image.
 const LITTLE: u64 = 1024 * 1024 * 1024;
 
+/// registry:2's name of the driver for files, which one process serves.
+pub const FILES: &str = "filesystem";
+
 /// A storage that can be used.
 pub struct Opened {
     /// What was opened.
@@ -35,7 +38,7 @@ pub async fn open(settings: &Settings, read_only: bool) -> Result<Opened, Unusab
     match settings {
         Settings::Files(settings) => Ok(Opened {
             store: Arc::new(open_files(settings, read_only)?),
-            driver: "filesystem",
+            driver: FILES,
         }),
         Settings::Object(settings) => {
             let objects = connect(settings).await?;

@@ -6,7 +6,13 @@
 //! that has written asks for such announcements before it is acknowledged:
 //! either the delete sees what the push wrote, or the push sees the delete,
 //! waits for its end and looks whether anything of its own is gone.
+//!
+//! A process that dies leaves its announcements behind, and a clock that jumps
+//! makes any age of theirs possible; so what counts is also how long this
+//! process has seen them, by its own steady clock.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +20,7 @@ use tokio::time::Instant;
 
 use super::{Error, Repository};
 use crate::oci::UploadId;
-use crate::storage::{Key, layout};
+use crate::storage::{Key, StorageError, layout};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -25,8 +31,46 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An announcement that is older was left by a process that died.
 const ABANDONED: Duration = Duration::from_secs(60);
 
+/// The same on a volume, which one process serves: another's is left by the
+/// process before it, or by one that is just ending.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
 /// Announcements that one look fetches.
 const AT_ONCE: usize = 100;
+
+/// The announcements of other processes, and since when they are known here.
+#[derive(Clone)]
+pub(super) struct Announcements {
+    seen: Arc<Mutex<HashMap<String, Instant>>>,
+    abandoned: Duration,
+}
+
+impl Announcements {
+    /// Of replicas, which share a store.
+    pub(super) fn of_replicas() -> Self {
+        Self {
+            seen: Arc::default(),
+            abandoned: ABANDONED,
+        }
+    }
+
+    /// Of whoever served a volume before this process.
+    pub(super) fn of_predecessors() -> Self {
+        Self {
+            abandoned: LEFT_BEHIND,
+            ..Self::of_replicas()
+        }
+    }
+
+    /// Whether it has been there for so long that nobody can be at it.
+    fn is_left(&self, id: &str) -> bool {
+        let now = Instant::now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others have ended in order.
+        seen.retain(|_, since| now - *since < 10 * ABANDONED);
+        now - *seen.entry(id.to_owned()).or_insert(now) > self.abandoned
+    }
+}
 
 impl Repository {
     /// Runs a delete that others are told of while it runs.
@@ -35,7 +79,11 @@ impl Repository {
         delete: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let key = layout::deleting(&self.name, &UploadId::random().to_string());
-        self.store().put(&key, Bytes::new()).await?;
+        match self.store().put(&key, Bytes::new()).await {
+            // Nobody can push meanwhile, and a delete is what makes room.
+            Err(StorageError::Full(_)) => return delete.await,
+            outcome => outcome?,
+        }
         let deleted = delete.await;
         // Left there, it delays pushes for a minute.
         if let Err(error) = self.store().delete(&key).await {
@@ -62,7 +110,8 @@ impl Repository {
         let mut runs = false;
         for child in announced {
             let key = layout::deleting(&self.name, &child.name);
-            if self.is_abandoned(&key).await? {
+            let is_left = self.registry.inner.announcements.is_left(&child.name);
+            if is_left || self.is_abandoned(&key).await? {
                 self.store().delete(&key).await?;
             } else {
                 runs = true;

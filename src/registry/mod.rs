@@ -41,6 +41,7 @@ pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
 use crate::storage::Store;
+use deleting::Announcements;
 use locks::Locks;
 use sessions::Sessions;
 
@@ -56,6 +57,7 @@ struct Inner {
     settings: Settings,
     sessions: Sessions,
     locks: Locks,
+    announcements: Announcements,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -83,8 +85,31 @@ impl Registry {
                 settings,
                 sessions: Sessions::default(),
                 locks: Locks::default(),
+                announcements: Announcements::of_replicas(),
             }),
             store_id: None,
+        }
+    }
+
+    /// The same registry over a store that no other process serves, so that
+    /// what one left behind is soon known for what it is.
+    pub fn alone(self) -> Self {
+        let Inner {
+            store,
+            settings,
+            sessions,
+            locks,
+            ..
+        } = &*self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                store: Arc::clone(store),
+                settings: settings.clone(),
+                sessions: sessions.clone(),
+                locks: locks.clone(),
+                announcements: Announcements::of_predecessors(),
+            }),
+            store_id: self.store_id,
         }
     }
 
@@ -94,6 +119,7 @@ impl Registry {
             store,
             sessions,
             locks,
+            announcements,
             ..
         } = &*self.inner;
         Self {
@@ -102,6 +128,7 @@ impl Registry {
                 settings,
                 sessions: sessions.clone(),
                 locks: locks.clone(),
+                announcements: announcements.clone(),
             }),
             store_id: self.store_id,
         }

@@ -1,6 +1,7 @@
 //! A plain client: one request, one whole answer or none; and the ways in which
 //! clients push, each of them written into the ledger.
 
+use std::fmt;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,6 @@ use crate::repo::with_query;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A whole answer.
-#[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub body: Vec<u8>,
@@ -56,6 +56,14 @@ impl Reply {
     pub fn code(&self) -> Option<String> {
         let json: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         Some(json["errors"][0]["code"].as_str()?.to_owned())
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(&self.body);
+        let text: String = text.chars().take(300).collect();
+        write!(f, "{} {}", self.status, text.trim_end())
     }
 }
 

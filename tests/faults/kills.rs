@@ -14,15 +14,14 @@ use crate::random::Random;
 use crate::support::{Registry, eventually, is_long, say};
 
 /// Kills of one volume: what is asked for after each grows with them.
-const EACH: usize = 10;
+const EACH: usize = 5;
 
-/// Until something is acknowledged after a restart. A push waits a minute at
-/// most for the delete of a process that died.
+/// Until something is acknowledged after a restart.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_killed_server_keeps_what_it_acknowledged() {
-    let volumes = if is_long() { 20 } else { 2 };
+    let volumes = if is_long() { 40 } else { 4 };
     let seed = Random::seed();
     let mut random = Random::of(seed, 9);
     let begun = Instant::now();
