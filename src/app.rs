@@ -24,7 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::registry::{Purging, Registry};
 use crate::server::{Server, ServerError, Shutdown};
-use crate::storage::Store;
+use crate::storage::{Settings, Store};
 use crate::{http, server};
 
 /// How long background tasks have to end once the servers have drained.
@@ -96,7 +96,7 @@ impl App {
         let main = Server::bind(config.server.clone()).await?;
         let requests = Requests::new(metrics, config.log.requests);
         let mut registry = Registry::new(Arc::clone(&store), config.registry.clone());
-        if opened.driver == storage::FILES {
+        if matches!(config.storage, Settings::Files(_)) {
             registry = registry.alone();
         }
         let registry = registry.with_store_id().await;

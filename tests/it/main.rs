@@ -33,6 +33,7 @@ mod conditions;
 mod configuration;
 mod deletes;
 mod doctor;
+mod durability;
 mod errors;
 mod fallback;
 mod first_start;
