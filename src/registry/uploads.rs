@@ -44,6 +44,7 @@ impl Repository {
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string();
         self.store().begin(&stage, &now).await?;
+        self.registry.inner.sessions.touch(&stage);
         if algorithm == Some(Algorithm::Sha512) {
             let mut hasher = Hasher::default();
             hasher.also(Sha512::new());
@@ -77,6 +78,7 @@ impl Repository {
                 upload.keep().await?;
             }
             received?;
+            upload.touch();
             Ok(upload.hasher.size())
         })
         .await
@@ -136,6 +138,7 @@ impl Repository {
     async fn cancel(&self, id: &UploadId) -> Result<(), Error> {
         let stage = layout::upload(&self.name, id);
         let _claim = self.registry.inner.sessions.claim(&stage).await?;
+        self.registry.inner.sessions.forget(&stage);
         Ok(self.store().discard(&stage).await?)
     }
 
@@ -237,6 +240,11 @@ impl Upload {
         }
     }
 
+    /// Remembers that a client is at it.
+    fn touch(&self) {
+        self.repository.registry.inner.sessions.touch(&self.stage);
+    }
+
     /// Keeps what was received, and the state of its hash, for the next request.
     async fn keep(&mut self) -> Result<(), Error> {
         Ok(self.staged.keep(self.hasher.to_note()).await?)
@@ -259,6 +267,7 @@ impl Upload {
             hasher,
             _claim,
         } = self;
+        repository.registry.inner.sessions.forget(&stage);
         if actual != *digest {
             drop(staged);
             repository.store().discard(&stage).await?;

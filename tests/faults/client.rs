@@ -25,6 +25,9 @@ pub struct Reply {
     pub range: Option<String>,
 }
 
+/// Between two chunks on a slow line.
+const SLOWLY: Duration = Duration::from_millis(80);
+
 /// How a blob goes up.
 #[derive(Clone, Copy, Debug)]
 pub enum Way {
@@ -34,6 +37,8 @@ pub enum Way {
     Single,
     /// POST, so many PATCHes, PUT.
     Chunked(usize),
+    /// The same, with a pause behind each, as on a slow line.
+    Slow(usize),
     /// POST, one PATCH without a length, PUT.
     Streamed,
 }
@@ -172,7 +177,7 @@ impl Client {
             sent: 0,
         });
         let pieces = match way {
-            Way::Chunked(pieces) => content.bytes.chunks(content.bytes.len().div_ceil(pieces)),
+            Way::Chunked(pieces) | Way::Slow(pieces) => content.bytes.chunks(content.bytes.len().div_ceil(pieces)),
             Way::Streamed => content.bytes.chunks(usize::MAX),
             _ => [].chunks(1),
         };
@@ -187,6 +192,9 @@ impl Client {
             location = next;
             self.ledger.moves(session, &location);
             sent += piece.len();
+            if matches!(way, Way::Slow(_)) {
+                std::thread::sleep(SLOWLY);
+            }
         }
         self.ledger.closes(session);
         self.close(repository, content, &location, sent)

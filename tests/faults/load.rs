@@ -116,7 +116,11 @@ struct Worker {
 impl Worker {
     fn push(&mut self) -> Option<Reply> {
         let repository = repository(&mut self.random);
-        match self.random.below(10) {
+        match self.random.below(11) {
+            10 => {
+                let blob = goods::blob(self.random.bytes(256 * 1024), true);
+                self.client.push_blob(&repository, &blob, Way::Slow(12))
+            }
             0 | 1 => {
                 let size = 16 + self.random.size(LAYER);
                 let blob = goods::blob(self.random.bytes(size), true);

@@ -37,5 +37,11 @@ mod load;
 mod oracle;
 mod volume;
 
+mod clock;
+mod descriptors;
+mod full;
 mod kills;
+mod paused;
 mod power;
+mod readonly;
+mod syscalls;
