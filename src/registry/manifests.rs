@@ -112,10 +112,10 @@ impl Repository {
             .put(&layout::blob_data(canonical), content)
             .await?;
         for _ in 0..ATTEMPTS {
-            futures_util::try_join!(
-                self.link_revision(digest, canonical),
-                self.record_referrer(manifest, digest, size),
-            )?;
+            // An entry whose manifest isn't there is not listed; a manifest that
+            // is there must be.
+            self.record_referrer(manifest, digest, size).await?;
+            self.link_revision(digest, canonical).await?;
             try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
             self.deletes_ended().await?;
             if self.stands(digest, tags).await? {
