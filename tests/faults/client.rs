@@ -74,8 +74,14 @@ impl fmt::Debug for Reply {
 
 impl Client {
     pub fn new(url: &str, ledger: &Arc<Ledger>) -> Client {
+        Client::keeping(url, ledger, true)
+    }
+
+    /// The same; unless it keeps its connections it has one for each request.
+    pub fn keeping(url: &str, ledger: &Arc<Ledger>, keeps: bool) -> Client {
         let http = reqwest::blocking::Client::builder()
             .no_proxy()
+            .pool_max_idle_per_host(if keeps { usize::MAX } else { 0 })
             .timeout(PATIENCE)
             .build()
             .expect("an HTTP client");

@@ -1,5 +1,5 @@
-//! A server that may open 64 files, with more connections than that and more
-//! pushes at once than it can hold open: it goes on, and is itself again when
+//! A server that may open 64 files, which leaves it one connection at a time,
+//! and hundreds that want one: they wait, it goes on, and is itself again when
 //! they have left.
 
 use std::net::TcpStream;
@@ -26,13 +26,14 @@ fn few_files_and_many_connections() {
         .through(&["prlimit", "--nofile=64:64"])
         .start();
     let ledger = Ledger::new();
-    let client = Client::new(&registry.url(), &ledger);
+    let client = Client::keeping(&registry.url(), &ledger, false);
     let mut random = Random::of(Random::seed(), 6);
     let crew = Crew {
         pushers: 24,
         movers: 4,
         deleters: 2,
         pullers: 8,
+        keeping: false,
     };
     let time = Duration::from_secs(if is_long() { 20 } else { 3 });
     let load = Load::start(&registry.url(), &ledger, crew, random.next());

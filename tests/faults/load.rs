@@ -30,6 +30,8 @@ pub struct Crew {
     pub movers: usize,
     pub deleters: usize,
     pub pullers: usize,
+    /// Whether they keep their connections between requests.
+    pub keeping: bool,
 }
 
 /// What a fault is met with unless a test says otherwise.
@@ -38,6 +40,7 @@ pub const CREW: Crew = Crew {
     movers: 2,
     deleters: 2,
     pullers: 1,
+    keeping: true,
 };
 
 /// Clients at work.
@@ -60,7 +63,7 @@ impl Load {
         for (count, job) in jobs {
             for _ in 0..count {
                 let mut worker = Worker {
-                    client: Client::new(url, ledger),
+                    client: Client::keeping(url, ledger, crew.keeping),
                     random: Random::of(seed, clients.len() as u64),
                     shared: shared_layers(),
                 };

@@ -24,8 +24,8 @@ use crate::support::{Needs, Registry, eventually, is_long, say};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the server may take to be ready again, before it counts as latched.
-const RECOVERY: Duration = Duration::from_secs(4);
+/// What the log says when three syncs of directories have failed.
+const LATCHED: &str = "the storage is read-only from now on";
 
 /// What fails, how, and whether an answer may break off because of it.
 const FAULTS: [(&str, &str, bool); 11] = [
@@ -155,10 +155,7 @@ impl Rig {
         }
         self.tally.injected += failed.len();
         self.tally.acknowledged += ledger.acknowledged();
-        if !self.is_ready_again(&client) {
-            self.tally.latched += 1;
-            self.registry.restart();
-        }
+        self.recover(&client);
         let client = Client::new(&self.registry.url(), &ledger);
         let mut found = oracle::check(&client, &ledger.view(), Promises::Wharf);
         for line in found.lost.iter_mut().chain(&mut found.broken) {
@@ -168,17 +165,20 @@ impl Rig {
         failed.len()
     }
 
-    /// Whether it serves again by itself; if not, it must say so.
-    fn is_ready_again(&mut self, client: &Client) -> bool {
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < RECOVERY {
+    /// Latched, it must say so until it is restarted; else it must be ready
+    /// again by itself.
+    fn recover(&mut self, client: &Client) {
+        let latches = self.registry.log().matches(LATCHED).count();
+        let is_latched = latches > self.tally.latched;
+        self.tally.latched = latches;
+        let wanted = if is_latched { 503 } else { 200 };
+        eventually("/readyz saying how it is", PATIENCE, || {
             let ready = client.get("/readyz").expect("an answer");
-            if ready.status == 200 {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(100));
+            (ready.status == wanted).then_some(())
+        });
+        if is_latched {
+            self.registry.restart();
         }
-        false
     }
 }
 
