@@ -76,7 +76,7 @@ impl Findings {
 pub enum Promises {
     /// All of ours.
     Wharf,
-    /// registry:2 has no referrers.
+    /// registry:2 has no referrers, and its uploads end with their process.
     Distribution,
 }
 
@@ -92,8 +92,8 @@ pub fn check(client: &Client, view: &View, promises: Promises) -> Findings {
     checker.parts();
     if promises == Promises::Wharf {
         checker.referrers();
+        checker.uploads();
     }
-    checker.uploads();
     checker.push_again();
     let mut found = checker.found.into_inner().expect("no asker died");
     found.broken.extend(view.torn.iter().cloned());
