@@ -10,20 +10,26 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// The deepest nesting of arrays and objects that is read.
-const MAX_DEPTH: usize = 64;
+use super::fields::folds_to;
+use super::readings;
+
+/// What editors of Windows put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The members of one JSON object, in their order, values unread.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// Reads a whole document, which must be one object.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-        if nested_deeper_than(text, MAX_DEPTH) {
-            return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
-        }
-        serde_json::from_str(text).map_err(|error| error.to_string())
+    /// Reads a whole document, which must be one object and nested no deeper
+    /// than `depth` levels.
+    pub(super) fn parse(bytes: &'a [u8], depth: usize) -> Result<Self, String> {
+        serde_json::from_str(bounded(bytes, depth)?).map_err(|error| error.to_string())
+    }
+
+    /// Reads a whole document in which every parser reads the same.
+    pub(super) fn parse_unambiguous(bytes: &'a [u8], depth: usize) -> Result<Self, String> {
+        readings::check(bounded(bytes, depth)?)?;
+        Self::parse(bytes, depth)
     }
 
     /// Reads one member's value as an object.
@@ -35,7 +41,12 @@ impl<'a> Object<'a> {
     /// write it for what is not set.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
-        (value.get() != "null").then_some(*value)
+        (!is_absent(value)).then_some(*value)
+    }
+
+    /// All members, in their order.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (&**key, *value))
     }
 
     /// The value of a member as `T`; the error names the member.
@@ -54,7 +65,7 @@ impl<'a> Object<'a> {
         for (key, _) in &self.0 {
             if let Some(name) = names
                 .iter()
-                .find(|name| key.eq_ignore_ascii_case(name) && key != *name)
+                .find(|name| folds_to(key, name) && key != *name)
             {
                 return Err(format!("`{key}` must be spelled `{name}`"));
             }
@@ -96,7 +107,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
 /// A key, borrowed from the document unless it has escapes.
 #[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// Whether a value is JSON's `null`.
+pub(super) fn is_absent(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// The text of a document that is safe to recurse into.
+fn bounded(bytes: &[u8], depth: usize) -> Result<&str, String> {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        return Err("it begins with a byte order mark, which JSON has not".to_owned());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    if nested_deeper_than(text, depth) {
+        return Err(format!("it is nested deeper than {depth} levels"));
+    }
+    Ok(text)
+}
 
 /// Whether brackets outside strings nest deeper than `limit`.
 fn nested_deeper_than(text: &str, limit: usize) -> bool {

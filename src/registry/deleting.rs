@@ -12,6 +12,7 @@
 //! process has seen them, by its own steady clock.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,36 +40,34 @@ const LEFT_BEHIND: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 100;
 
 /// The announcements of other processes, and since when they are known here.
-#[derive(Clone)]
-pub(super) struct Announcements {
-    seen: Arc<Mutex<HashMap<String, Instant>>>,
-    abandoned: Duration,
+#[derive(Clone, Default)]
+pub(super) struct Announcements(Arc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    since: Mutex<HashMap<String, Instant>>,
+    /// Whoever served the store before us made them, not replicas.
+    of_predecessors: AtomicBool,
 }
 
 impl Announcements {
-    /// Of replicas, which share a store.
-    pub(super) fn of_replicas() -> Self {
-        Self {
-            seen: Arc::default(),
-            abandoned: ABANDONED,
-        }
-    }
-
-    /// Of whoever served a volume before this process.
-    pub(super) fn of_predecessors() -> Self {
-        Self {
-            abandoned: LEFT_BEHIND,
-            ..Self::of_replicas()
-        }
+    /// No other process serves the store.
+    pub(super) fn are_of_predecessors(&self) {
+        self.0.of_predecessors.store(true, Ordering::Relaxed);
     }
 
     /// Whether it has been there for so long that nobody can be at it.
     fn is_left(&self, id: &str) -> bool {
+        let abandoned = if self.0.of_predecessors.load(Ordering::Relaxed) {
+            LEFT_BEHIND
+        } else {
+            ABANDONED
+        };
         let now = Instant::now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
         // Others have ended in order.
-        seen.retain(|_, since| now - *since < 10 * ABANDONED);
-        now - *seen.entry(id.to_owned()).or_insert(now) > self.abandoned
+        since.retain(|_, first| now - *first < 10 * ABANDONED);
+        now - *since.entry(id.to_owned()).or_insert(now) > abandoned
     }
 }
 

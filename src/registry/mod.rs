@@ -9,10 +9,12 @@
 
 mod blobs;
 mod catalog;
+pub mod check;
 mod deleting;
 mod error;
 mod fallback;
 mod hasher;
+mod integrity;
 mod links;
 mod locks;
 mod manifests;
@@ -25,6 +27,7 @@ mod store_id;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod uploaders;
 mod uploads;
 
 use std::future::Future;
@@ -32,16 +35,19 @@ use std::sync::Arc;
 
 pub use blobs::{Blob, BlobSource, Reading};
 pub use error::Error;
+pub use integrity::Alarm;
 pub use manifests::{PutManifest, StoredManifest};
 pub use purge::Purged;
 pub use referrers::Referrers;
-pub use settings::{IndexChildren, Platform, Purging, Settings, Validation};
+pub use settings::{IndexChildren, Limits, Platform, Purging, Settings, Validation};
 pub use store_id::{InvalidStoreId, StoreId};
+pub use uploaders::Uploader;
 pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
-use crate::storage::Store;
+use crate::storage::{Room, Store};
 use deleting::Announcements;
+use integrity::Integrity;
 use locks::Locks;
 use sessions::Sessions;
 
@@ -56,8 +62,11 @@ struct Inner {
     store: Arc<dyn Store>,
     settings: Settings,
     sessions: Sessions,
+    uploads: uploaders::Open,
+    room: Room,
     locks: Locks,
     announcements: Announcements,
+    integrity: Integrity,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -65,6 +74,7 @@ struct Inner {
 pub struct Repository {
     registry: Registry,
     name: RepositoryName,
+    uploader: Uploader,
 }
 
 /// One page of a listing, in byte order.
@@ -81,36 +91,23 @@ impl Registry {
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
         Self {
             inner: Arc::new(Inner {
+                room: Room::new(Arc::clone(&store)),
                 store,
                 settings,
                 sessions: Sessions::default(),
+                uploads: uploaders::Open::default(),
                 locks: Locks::default(),
-                announcements: Announcements::of_replicas(),
+                announcements: Announcements::default(),
+                integrity: Integrity::default(),
             }),
             store_id: None,
         }
     }
 
-    /// The same registry over a store that no other process serves, so that
-    /// what one left behind is soon known for what it is.
-    pub fn alone(self) -> Self {
-        let Inner {
-            store,
-            settings,
-            sessions,
-            locks,
-            ..
-        } = &*self.inner;
-        Self {
-            inner: Arc::new(Inner {
-                store: Arc::clone(store),
-                settings: settings.clone(),
-                sessions: sessions.clone(),
-                locks: locks.clone(),
-                announcements: Announcements::of_predecessors(),
-            }),
-            store_id: self.store_id,
-        }
+    /// Tells it that no other process serves its store, so that what one left
+    /// behind is soon known for what it is.
+    pub fn alone(&self) {
+        self.inner.announcements.are_of_predecessors();
     }
 
     /// The same registry, told to behave otherwise. Uploads go on.
@@ -118,8 +115,11 @@ impl Registry {
         let Inner {
             store,
             sessions,
+            uploads,
+            room,
             locks,
             announcements,
+            integrity,
             ..
         } = &*self.inner;
         Self {
@@ -127,11 +127,19 @@ impl Registry {
                 store: Arc::clone(store),
                 settings,
                 sessions: sessions.clone(),
+                uploads: uploads.clone(),
+                room: room.clone(),
                 locks: locks.clone(),
                 announcements: announcements.clone(),
+                integrity: integrity.clone(),
             }),
             store_id: self.store_id,
         }
+    }
+
+    /// Says whom to tell that stored content was found damaged.
+    pub fn on_damage(&self, alarm: Alarm) {
+        self.inner.integrity.on_damage(alarm);
     }
 
     /// How it was told to behave.
@@ -144,6 +152,25 @@ impl Registry {
         Repository {
             registry: self.clone(),
             name: name.clone(),
+            uploader: Uploader::Unknown,
+        }
+    }
+
+    /// How much room its store has.
+    pub fn room(&self) -> &Room {
+        &self.inner.room
+    }
+
+    /// Looks whether there is room for new content, and says so in the log when
+    /// that has changed.
+    ///
+    /// # Errors
+    /// [`Error::LittleRoom`] below `limits.freespace`.
+    pub async fn check_room(&self) -> Result<(), Error> {
+        if self.room().is_low(self.settings().limits.free_space).await {
+            Err(Error::LittleRoom)
+        } else {
+            Ok(())
         }
     }
 
@@ -153,6 +180,14 @@ impl Registry {
 }
 
 impl Repository {
+    /// The same repository, with the uploads that are begun counted as this
+    /// one's.
+    #[must_use]
+    pub fn for_uploader(mut self, uploader: Uploader) -> Self {
+        self.uploader = uploader;
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &RepositoryName {
         &self.name
@@ -166,8 +201,18 @@ impl Repository {
         self.registry.settings()
     }
 
+    fn integrity(&self) -> &Integrity {
+        &self.registry.inner.integrity
+    }
+
     fn locks(&self) -> &Locks {
         &self.registry.inner.locks
+    }
+
+    /// Whether something new may be begun: neither switched off nor without room.
+    async fn check_accepting(&self) -> Result<(), Error> {
+        self.check_writable()?;
+        self.registry.check_room().await
     }
 
     fn check_writable(&self) -> Result<(), Error> {

@@ -75,6 +75,7 @@ impl Registry {
                     purged.removed += 1;
                     if !dry_run {
                         self.store().discard(&stage).await?;
+                        self.inner.uploads.end(&stage);
                     }
                 } else {
                     purged.kept += 1;
@@ -101,7 +102,7 @@ impl Registry {
     }
 
     /// When an upload was started; `None` if there is only something left of it.
-    async fn started(&self, stage: &Stage) -> Result<Option<SystemTime>, Error> {
+    pub(super) async fn started(&self, stage: &Stage) -> Result<Option<SystemTime>, Error> {
         let record = stage.started_at();
         let Some(text) = self.store().get(&record).await? else {
             return Ok(None);

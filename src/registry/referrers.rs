@@ -13,9 +13,6 @@ use super::{Error, Repository};
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest};
 use crate::storage::layout;
 
-/// The most descriptors in one page.
-const PAGE: usize = 1000;
-
 /// The most bytes of JSON in one page: clients refuse manifests over 4 MB.
 const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
@@ -42,7 +39,8 @@ impl Repository {
         after: Option<&Digest>,
         limit: Option<usize>,
     ) -> Result<Referrers, Error> {
-        let limit = limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let most = self.settings().limits.referrers;
+        let limit = limit.unwrap_or(most).min(most).max(1);
         let (candidates, more) = self.candidates(subject, after).await?;
         let mut descriptors = Vec::new();
         let mut bytes = 0;
@@ -114,8 +112,8 @@ impl Repository {
         let (Some(record), Some(_)) = (record, held) else {
             return Ok(None);
         };
-        // Of a torn record the manifest itself knows.
-        Ok(serde_json::from_slice(&record).ok())
+        // Of a damaged record the manifest itself knows.
+        Ok(read_record(&record))
     }
 
     /// Records a manifest under its subject, if it has one; durable on return.
@@ -129,9 +127,8 @@ impl Repository {
             return Ok(());
         };
         let key = layout::referrer(&self.name, subject, digest);
-        let record = serde_json::to_vec(&descriptor(manifest, digest, size))
-            .map_err(|error| Error::ManifestRefused(error.to_string()))?;
-        Ok(self.store().put(&key, Bytes::from(record)).await?)
+        let record = write_record(&descriptor(manifest, digest, size))?;
+        Ok(self.store().put(&key, record).await?)
     }
 
     /// Removes a manifest from its subject's referrers; durable on return.
@@ -163,7 +160,25 @@ impl Repository {
     }
 }
 
-fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
+/// A record: the descriptor as JSON, and the digest of that in a second line.
+fn write_record(descriptor: &Descriptor) -> Result<Bytes, Error> {
+    let mut record = serde_json::to_vec(descriptor)
+        .map_err(|error| Error::ManifestRefused(error.to_string()))?;
+    let sum = Algorithm::Sha256.digest(&record);
+    record.extend(format!("\n{sum}").bytes());
+    Ok(record.into())
+}
+
+/// The descriptor in a record, unless the record is damaged.
+pub(super) fn read_record(record: &[u8]) -> Option<Descriptor> {
+    let end = record.iter().rposition(|byte| *byte == b'\n')?;
+    let (json, sum) = (record.get(..end)?, record.get(end + 1..)?);
+    let right = Algorithm::Sha256.digest(json).to_string().as_bytes() == sum;
+    right.then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+/// What the referrers API tells of a manifest.
+pub(super) fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
     Descriptor {
         media_type: manifest.media_type.as_str().to_owned(),
         digest: digest.clone(),

@@ -11,10 +11,6 @@ use tokio::sync::Notify;
 use super::Error;
 use crate::storage::Stage;
 
-/// How long a request waits for the one before it: a client that lost its
-/// connection comes back before the server notices.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// A client that pauses for longer has left, as far as purging is concerned.
 const ACTIVE: Duration = Duration::from_secs(3600);
 
@@ -33,9 +29,10 @@ pub(super) struct Claim {
 }
 
 impl Sessions {
-    /// Claims a session, waiting a little for another writer.
-    pub(super) async fn claim(&self, stage: &Stage) -> Result<Claim, Error> {
-        let deadline = tokio::time::sleep(PATIENCE);
+    /// Claims a session, waiting a little for another writer: a client that lost
+    /// its connection comes back before the server notices.
+    pub(super) async fn claim(&self, stage: &Stage, patience: Duration) -> Result<Claim, Error> {
+        let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);
         loop {
             let released = self.released.notified();

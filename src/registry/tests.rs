@@ -179,8 +179,8 @@ async fn a_delete_that_died_delays_pushes_for_a_minute_at_most() {
 #[tokio::test]
 async fn a_delete_that_died_on_a_volume_delays_pushes_for_seconds_whatever_the_clock_says() {
     let rig = Rig::new();
-    let registry = rig.repository.registry.clone().alone();
-    let repository = registry.repository(rig.repository.name());
+    rig.repository.registry.alone();
+    let repository = &rig.repository;
     rig.push_config().await.unwrap();
     let key = layout::deleting(repository.name(), "dead");
     rig.store.put(&key, Bytes::new()).await.unwrap();

@@ -12,7 +12,9 @@ pub(crate) mod faulty;
 pub mod files;
 pub mod layout;
 pub mod object;
+pub mod room;
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use layout::{Key, Prefix, Stage};
+pub use room::{Floor, Room};
 
 /// The driver that `storage` of the configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a key; absent is success; durable on return.
     async fn delete(&self, key: &Key) -> Result<(), StorageError>;
+
+    /// Moves one version of a key to another key, which nobody else writes:
+    /// the version that [`Store::head`] or [`Store::open`] told of. Another
+    /// version stays where it is, or comes back there. Durable on return.
+    ///
+    /// In an object store a push of the same key within the last round trip is
+    /// moved too.
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError>;
 
     /// Removes everything under a prefix; absent is success; durable on return.
     /// Not atomic: a reader may see part of it gone.
@@ -159,6 +170,22 @@ pub struct Meta {
     /// Whether its bytes lie together already; only then they have an
     /// [`address`](Store::address).
     pub assembled: bool,
+    /// Which version this is.
+    pub version: Version,
+}
+
+/// Tells the versions of one key apart: another one as soon as the bytes may be
+/// others, whoever wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version(u64);
+
+impl Version {
+    /// The version that a back end knows by what it hashes here.
+    pub(crate) fn of(identity: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// What will be read of an opened key.
@@ -195,6 +222,15 @@ pub enum Created {
     Exists,
 }
 
+/// What [`Store::set_aside`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// The version was moved.
+    Moved,
+    /// The key has another version by now, or none.
+    Changed,
+}
+
 /// One name directly under a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Child {
@@ -211,6 +247,10 @@ pub struct Space {
     pub free: u64,
     /// Bytes in all.
     pub total: u64,
+    /// Files that may still be made.
+    pub free_files: u64,
+    /// Files in all; 0 if the volume has no bound of them.
+    pub total_files: u64,
 }
 
 /// Why the store could not do it. The text is for the log: it may name paths.

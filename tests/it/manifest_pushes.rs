@@ -127,6 +127,60 @@ fn a_manifest_that_is_wrong_about_a_size_is_refused() {
         .refused(400, "MANIFEST_INVALID");
 }
 
+#[test]
+fn what_clients_would_read_differently_is_refused_and_the_field_is_named() {
+    let repo = Repo::fresh();
+    let good = String::from_utf8(repo.image("one")).unwrap();
+    repo.put("good", IMAGE, good.as_bytes()).expect(201);
+    let open = good.trim_end().strip_suffix('}').unwrap();
+    for (manifest, field) in [
+        (format!(r#"{open},"manifests":[]}}"#), "manifests"),
+        (format!(r#"{open},"layers":[]}}"#), "layers"),
+        (format!(r#"{open},"Layers":[]}}"#), "Layers"),
+        (format!("{open},\"layer\u{17f}\":[]}}"), "layers"),
+        (
+            good.replacen(r#""size""#, r#""Size": 7, "size""#, 1),
+            "config.Size",
+        ),
+        (
+            good.replacen(r#""size""#, r#""data": "AAAA", "size""#, 1),
+            "config.data",
+        ),
+        (
+            format!(r#"{open},"annotations":{{"a":"1","a":"2"}}}}"#),
+            "annotations.a",
+        ),
+    ] {
+        assert_ne!(manifest, good);
+        let answer = repo
+            .put("bad", IMAGE, manifest.as_bytes())
+            .refused(400, "MANIFEST_INVALID");
+        let message = answer.json()["errors"][0]["message"].to_string();
+        assert!(message.contains(&format!("`{field}")), "{field}: {answer}");
+    }
+    repo.get("manifests/bad").expect(404);
+}
+
+#[test]
+fn what_need_not_be_there_must_have_its_size_if_it_is() {
+    let repo = Repo::fresh();
+    repo.image("one");
+    let mut document = content::image(&[b"one"]);
+    document["layers"][0]["mediaType"] =
+        json!("application/vnd.oci.image.layer.nondistributable.v1.tar");
+    document["layers"][0]["urls"] = json!(["https://a.example/layer"]);
+    document["layers"][0]["size"] = json!(4);
+    let answer = repo
+        .put("bad", IMAGE, &bytes(&document))
+        .refused(400, "MANIFEST_INVALID");
+    assert!(answer.to_string().contains("`layers[0].size`"), "{answer}");
+    // A subject may be anything, there or not: the specification asks for no more.
+    let mut document = content::image(&[]);
+    let digest = repo.tag("one", "one");
+    document["subject"] = json!({"mediaType": IMAGE, "digest": digest, "size": 1});
+    repo.put("good", IMAGE, &bytes(&document)).expect(201);
+}
+
 // spec: 64, 65
 #[test]
 fn a_push_by_digest_may_name_many_tags() {

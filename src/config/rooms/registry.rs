@@ -6,11 +6,13 @@ use regex_lite::Regex;
 
 use super::super::section::Section;
 use super::super::values::{boolean, number, period, text, word};
+use super::limits;
 use crate::auth;
 use crate::registry::{IndexChildren, Platform, Purging, Settings, Validation};
+use crate::storage;
 
 /// What the registry itself can be told.
-pub(super) fn registry(root: &Section<'_>) -> Settings {
+pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settings {
     let storage = root.section("storage");
     let maintenance = storage.section("maintenance");
     let defaults = Settings::default();
@@ -25,17 +27,23 @@ pub(super) fn registry(root: &Section<'_>) -> Settings {
             .unwrap_or(defaults.read_only),
         validation: validation(&root.section("validation")),
         purging: purging(&maintenance.section("uploadpurging"), defaults.purging),
+        examined: match driver {
+            storage::Settings::Files(_) => defaults.examined,
+            // Reading there is a request that is waited and paid for.
+            storage::Settings::Object(_) => 0,
+        },
         catalog_page: page(
             &root.section("catalog"),
             "maxentries",
             defaults.catalog_page,
         ),
         tags_page: page(&root.section("tags"), "maxtags", defaults.tags_page),
+        limits: limits::registry(&root.section("limits")),
     }
 }
 
-/// `auth`.
-pub(super) fn auth(section: &Section<'_>) -> auth::Settings {
+/// `auth`, and how many logins wait.
+pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
     let types: Vec<&str> = section.names().collect();
     if types.len() > 1 {
         section.problem(format!("several types ({}); leave one", types.join(", ")));
@@ -49,6 +57,7 @@ pub(super) fn auth(section: &Section<'_>) -> auth::Settings {
     auth::Settings::Htpasswd(auth::htpasswd::Settings {
         realm: realm.unwrap_or_default(),
         path: PathBuf::from(path.unwrap_or_default()),
+        queue,
     })
 }
 

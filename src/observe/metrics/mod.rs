@@ -3,12 +3,14 @@
 
 mod process;
 mod requests;
+mod room;
 mod storage;
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -17,6 +19,8 @@ pub(super) use storage::StorageTimes;
 
 use self::process::Process;
 use self::requests::RequestMetrics;
+use self::room::{RoomMetrics, Watched};
+use crate::storage::Room;
 
 /// The type of what [`Metrics::text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +33,8 @@ struct Inner {
     registry: Registry,
     requests: RequestMetrics,
     storage: StorageTimes,
+    damaged: Counter,
+    room: Watched,
 }
 
 impl Metrics {
@@ -37,23 +43,44 @@ impl Metrics {
         let mut registry = Registry::default();
         let requests = RequestMetrics::register(&mut registry);
         let storage = StorageTimes::register(&mut registry);
+        let damaged = Counter::default();
+        registry.register(
+            "wharf_damaged_content",
+            "Stored content that was found not to match its digest",
+            damaged.clone(),
+        );
         registry.register(
             "wharf_build",
             "The version of wharf",
             Info::new([("version", version)]),
         );
         registry.register_collector(Box::new(Process));
+        let room = Watched::default();
+        registry.register_collector(Box::new(RoomMetrics(room.clone())));
         Self(Arc::new(Inner {
             registry,
             requests,
             storage,
+            damaged,
+            room,
         }))
+    }
+
+    /// Stored content was found not to match its digest.
+    pub fn count_damaged(&self) {
+        self.0.damaged.inc();
     }
 
     /// A request has arrived for this path (without its query). It is in flight
     /// until the value is dropped.
     pub fn request(&self, path: &str) -> InFlight {
         self.0.requests.begin(path)
+    }
+
+    /// Shows how much room there is. The first one counts.
+    pub fn watch_room(&self, room: Room) {
+        // One process has one store.
+        let _ = self.0.room.set(room);
     }
 
     /// The exposition, of [`CONTENT_TYPE`].

@@ -143,6 +143,9 @@ pub(super) struct Status {
     /// Bytes.
     pub(super) size: u64,
     pub(super) modified: SystemTime,
+    /// When the content or anything else of it changed last, in seconds and
+    /// nanoseconds of the file system's own clock: nobody can put it back.
+    pub(super) changed: (i64, i64),
     /// The same for all names of one file, and for its handles.
     pub(super) identity: (u64, u64),
 }

@@ -39,7 +39,7 @@ pub(super) const TEMPORARY: &str = ".tmp";
 const ATTEMPTS: usize = 64;
 
 /// No write takes so long: an older temporary file has no writer any more.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// The most names that [`sweep`] looks at. Directories that hold records are small.
 const SWEPT: usize = 64;

@@ -6,6 +6,7 @@
 //! reads answer from its page cache where they can.
 
 mod append;
+mod aside;
 mod blocks;
 mod cached;
 mod disk;
@@ -18,7 +19,10 @@ mod patient;
 mod posix;
 mod read;
 mod root;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stage;
+mod survey;
 mod together;
 mod workers;
 
@@ -38,10 +42,11 @@ use self::posix::Posix;
 pub use self::posix::SyncMode;
 use self::read::{EAGER, Reader, Source, open_now, read_now};
 use self::stage::Session;
+pub use self::survey::{Oddity, Survey};
 use self::workers::Workers;
 use super::{
-    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
 
@@ -172,6 +177,13 @@ impl Store for Files {
             .await
     }
 
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
+        let (from, to) = (self.path(key.as_str()), self.path(to.as_str()));
+        let version = *version;
+        self.run(move |durable| aside::set_aside(durable, &from, &to, &version))
+            .await
+    }
+
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
         let path = self.path(prefix.as_str());
         self.run(move |durable| durable.delete_all(&path).map_err(unwritten))
@@ -240,6 +252,8 @@ impl Store for Files {
             Ok(Some(Space {
                 free: volume.f_bavail.saturating_mul(volume.f_frsize),
                 total: volume.f_blocks.saturating_mul(volume.f_frsize),
+                free_files: volume.f_favail,
+                total_files: volume.f_files,
             }))
         };
         self.run(measure).await

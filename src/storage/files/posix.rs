@@ -162,7 +162,7 @@ impl Disk for Posix {
             let entry = entry?;
             let listed = Listed {
                 name: entry.file_name(),
-                is_dir: &|| is_dir(&entry),
+                is_dir: &|| is_dir(dir, &entry),
             };
             if visit(listed) == Next::Stop {
                 break;
@@ -239,15 +239,23 @@ fn describe(meta: &Metadata) -> io::Result<Status> {
         is_dir: meta.is_dir(),
         size: meta.len(),
         modified: meta.modified()?,
+        changed: (meta.ctime(), meta.ctime_nsec()),
         identity: (meta.dev(), meta.ino()),
     })
 }
 
 /// Without asking the file system where the directory says it itself; a link
-/// counts as what it leads to.
-fn is_dir(entry: &DirEntry) -> bool {
+/// counts as what it leads to, unless that is a directory that we came through:
+/// whoever walks the tree would never end.
+fn is_dir(dir: &Path, entry: &DirEntry) -> bool {
     match entry.file_type() {
-        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir()),
+        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|target| {
+            let is_target = |above: &Path| {
+                fs::metadata(above)
+                    .is_ok_and(|above| (above.dev(), above.ino()) == (target.dev(), target.ino()))
+            };
+            target.is_dir() && !dir.ancestors().any(is_target)
+        }),
         Ok(kind) => kind.is_dir(),
         Err(_) => false,
     }

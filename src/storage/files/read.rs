@@ -15,7 +15,7 @@ use super::cached::{Cached, read_whole};
 use super::disk::{Disk, Handle, OpenFile, Status, ended_early, read_exact};
 use super::fault::{is_absent, unread};
 use super::workers::{Workers, ended};
-use crate::storage::{ByteStream, Content, Meta, StorageError};
+use crate::storage::{ByteStream, Content, Meta, StorageError, Version};
 
 /// The largest content that is read when it is opened, in bytes.
 pub(super) const EAGER: u64 = SMALL as u64;
@@ -269,6 +269,8 @@ fn regular(status: &Status) -> Option<Meta> {
         size: status.size,
         modified: status.modified,
         assembled: true,
+        // A write in place leaves the identity, and may put the time back.
+        version: Version::of((status.identity, status.size, status.changed)),
     })
 }
 
