@@ -183,7 +183,9 @@ impl Client {
             sent: 0,
         });
         let pieces = match way {
-            Way::Chunked(pieces) | Way::Slow(pieces) => content.bytes.chunks(content.bytes.len().div_ceil(pieces)),
+            Way::Chunked(pieces) | Way::Slow(pieces) => {
+                content.bytes.chunks(content.bytes.len().div_ceil(pieces))
+            }
             Way::Streamed => content.bytes.chunks(usize::MAX),
             _ => [].chunks(1),
         };

@@ -63,7 +63,10 @@ fn a_clock_that_jumps_by_ten_years() {
         let image = goods::image(&mut random, vec![Arc::clone(&long)], None, true);
         let tag = format!("t{}", number % 2);
         let pushed = client.push("clock", Some(&tag), &image, &mut || Way::Chunked(3));
-        assert!(pushed.as_ref().is_some_and(|reply| reply.status == 201), "{pushed:?}");
+        assert!(
+            pushed.as_ref().is_some_and(|reply| reply.status == 201),
+            "{pushed:?}"
+        );
         let key = Key::Manifest("clock".to_owned(), image.digest.clone());
         if number % 3 == 2 {
             let deleted = client.delete(&key).expect("an answer");

@@ -199,7 +199,11 @@ impl Ledger {
     /// How many operations were acknowledged.
     pub fn acknowledged(&self) -> usize {
         let state = self.state();
-        state.operations.iter().filter(|one| one.acknowledged).count()
+        state
+            .operations
+            .iter()
+            .filter(|one| one.acknowledged)
+            .count()
     }
 
     /// How often each status was answered; 200 for every 2xx, 0 for no answer.
@@ -369,7 +373,10 @@ mod tests {
 
     fn allowed(ledger: &Ledger) -> Vec<String> {
         let allowed = ledger.view().allowed(&tag());
-        allowed.into_iter().map(|one| one.unwrap_or_default()).collect()
+        allowed
+            .into_iter()
+            .map(|one| one.unwrap_or_default())
+            .collect()
     }
 
     #[test]

@@ -153,13 +153,13 @@ impl Checker<'_> {
             status => return self.broken(format!("{key:?}: {status}")),
         };
         match (&holds, key) {
-            (Some(digest), Key::Blob(_, wanted) | Key::Manifest(_, wanted))
-                if digest != wanted =>
-            {
+            (Some(digest), Key::Blob(_, wanted) | Key::Manifest(_, wanted)) if digest != wanted => {
                 return self.broken(format!("{key:?} is served as {digest}"));
             }
             (Some(digest), Key::Tag(..)) if !self.view.contents.contains_key(digest) => {
-                return self.broken(format!("{key:?} is served as {digest}, which nobody pushed"));
+                return self.broken(format!(
+                    "{key:?} is served as {digest}, which nobody pushed"
+                ));
             }
             _ => {}
         }
@@ -267,7 +267,9 @@ impl Checker<'_> {
             .ok_or(format!("{at}: its closing was not answered"))?;
         if closed.status != 201 {
             let (status, code) = (closed.status, closed.code());
-            return Err(format!("{at}: resumed at {received}, then {status} {code:?}"));
+            return Err(format!(
+                "{at}: resumed at {received}, then {status} {code:?}"
+            ));
         }
         let digest = &session.content.digest;
         let key = Key::Blob(session.repository.clone(), digest.clone());
@@ -292,7 +294,10 @@ impl Checker<'_> {
             .collect();
         manifests.sort_by_key(|(.., is_there)| *is_there);
         let half = AGAIN / 2;
-        let ends = manifests.iter().take(half).chain(manifests.iter().rev().take(half));
+        let ends = manifests
+            .iter()
+            .take(half)
+            .chain(manifests.iter().rev().take(half));
         for (repository, digest, _) in ends {
             let Some(content) = self.view.contents.get(*digest) else {
                 continue;

@@ -186,7 +186,9 @@ impl Rig {
 fn course(client: &Client, repository: &str, random: &mut Random) -> Vec<Option<Reply>> {
     let layers = (0..2).map(|_| goods::random_blob(random, 20_000)).collect();
     let image = goods::image(random, layers, None, true);
-    let mut ways = [Way::Chunked(2), Way::Single, Way::Streamed].into_iter().cycle();
+    let mut ways = [Way::Chunked(2), Way::Single, Way::Streamed]
+        .into_iter()
+        .cycle();
     let mut way = || ways.next().expect("a way");
     let pushed = client.push(repository, Some("new"), &image, &mut way);
     let about = goods::image(random, Vec::new(), Some(&image), true);

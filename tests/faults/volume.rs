@@ -52,9 +52,7 @@ fn blobs(dir: &Path, files: &[PathBuf], walked: &mut Walked) -> BTreeSet<String>
         let named = format!("sha256:{}", name.to_string_lossy());
         match fs::read(path).map(|bytes| sha256(&bytes)) {
             Ok(digest) if digest == named => {}
-            Ok(digest) => walked
-                .wrong
-                .push(format!("{} is {digest}", path.display())),
+            Ok(digest) => walked.wrong.push(format!("{} is {digest}", path.display())),
             Err(error) => walked.wrong.push(format!("{}: {error}", path.display())),
         }
         blobs.insert(named);
@@ -127,7 +125,10 @@ mod tests {
 
         put("repositories/r/_manifests/tags/t/current/link", &digest);
         assert_eq!(walk(root.path()).wrong.len(), 1);
-        put(&format!("repositories/r/_manifests/revisions/sha256/{hex}/link"), &digest);
+        put(
+            &format!("repositories/r/_manifests/revisions/sha256/{hex}/link"),
+            &digest,
+        );
         assert_eq!(walk(root.path()).wrong.len(), 0);
         put(&layer, "");
         put("blobs/sha256/aa/aaaa/data", "torn");

@@ -238,7 +238,12 @@ impl Registry {
         let written = self.log().len();
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file: File = file.expect("the log file");
-        let mut words = self.setup.wrapper.iter().map(OsString::from).collect::<Vec<_>>();
+        let mut words = self
+            .setup
+            .wrapper
+            .iter()
+            .map(OsString::from)
+            .collect::<Vec<_>>();
         words.push(self.setup.binary().into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
