@@ -60,6 +60,7 @@ mod referrer_pages;
 mod referrers;
 mod reloads;
 mod restarts;
+mod scrub;
 mod secrets;
 mod sessions;
 mod signals;
