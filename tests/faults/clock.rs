@@ -88,7 +88,7 @@ fn a_clock_that_jumps_by_ten_years() {
     upload.go_on(&client);
     upload.end(&client);
     found.add(oracle::check(&client, &ledger.view(), Promises::Wharf));
-    found.add(oracle::check_volume(registry.data()));
+    found.add(oracle::check_stored(&registry));
     say(&format!(
         "clock jumps: {} of ten years and a restart, 2 uploads through them, {} acknowledged, {} \
          lost, {} invariants broken; {} names asked for",

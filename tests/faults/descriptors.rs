@@ -54,7 +54,7 @@ fn few_files_and_many_connections() {
     });
     assert!(registry.pid().is_some());
     let mut found = oracle::check(&client, &ledger.view(), Promises::Wharf);
-    found.add(oracle::check_volume(registry.data()));
+    found.add(oracle::check_stored(&registry));
     say(&format!(
         "64 open files: 38 clients and 200 idle connections, answers {under_load:?}, {} \
          acknowledged, {} lost, {} invariants broken; {} names asked for",

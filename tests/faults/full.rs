@@ -108,7 +108,7 @@ fn squeeze(what: &str, disk: &Mounted, ballast: &dyn Ballast, of_bytes: bool) {
     let again = push(&client, &mut random, "after");
     assert_eq!(again.status, 201, "with room again: {again:?}");
     let mut found = oracle::check(&client, &ledger.view(), Promises::Wharf);
-    found.add(oracle::check_volume(&root));
+    found.add(oracle::check_stored(&registry));
     registry.restart();
     let client = Client::new(&registry.url(), &ledger);
     found.add(oracle::check(&client, &ledger.view(), Promises::Wharf));

@@ -34,7 +34,7 @@ fn a_killed_server_keeps_what_it_acknowledged() {
     say(&format!(
         "kill -9: {} kills of {volumes} servers, {acknowledged} acknowledged, {} lost, {} \
          invariants broken; {} names asked for, {} files read, {} uploads resumed, {} pushed \
-         again; {:.0} s, seed {seed}",
+         again, {} times `wharf check`; {:.0} s, seed {seed}",
         volumes * EACH,
         all.lost.len(),
         all.broken.len(),
@@ -42,6 +42,7 @@ fn a_killed_server_keeps_what_it_acknowledged() {
         all.files,
         all.resumed,
         all.again,
+        all.checks,
         begun.elapsed().as_secs_f64()
     ));
     all.assert_clean("kill -9");
@@ -65,14 +66,14 @@ fn kill_often(random: &mut Random) -> (usize, Findings) {
         ledger.crashed();
         load.stop();
         ledger.crashed();
-        all.add(oracle::check_volume(volume.path()));
+        all.add(oracle::check_stored(&registry));
         registry.restart();
         let client = Client::new(&registry.url(), &ledger);
         all.add(oracle::check(&client, &ledger.view(), Promises::Wharf));
         ledger.forgets_sessions();
     }
     registry.kill();
-    all.add(oracle::check_volume(volume.path()));
+    all.add(oracle::check_stored(&registry));
     (ledger.acknowledged(), all)
 }
 

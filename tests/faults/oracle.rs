@@ -5,16 +5,17 @@
 //! |---|---|
 //! | acknowledged pushes are there, deletes stay done | [`Findings::lost`] |
 //! | nothing torn is served, manifests have their parts, referrers are exact, uploads have no more than was sent and end in the right digest, a second push heals | [`Findings::broken`] |
-//! | what lies on the volume is what its names say | [`volume`](crate::volume) |
+//! | what lies on the volume is what its names say | [`volume`](crate::volume), `wharf check` |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::client::{Client, Way, path};
 use crate::content::sha256;
 use crate::ledger::{Key, Session, View};
+use crate::support::{Program, Registry, run};
 use crate::volume;
 
 /// Clients that ask at once.
@@ -34,6 +35,8 @@ pub struct Findings {
     pub again: usize,
     /// Files and links on the volume.
     pub files: usize,
+    /// How often `wharf check` was asked.
+    pub checks: usize,
     /// Acknowledged pushes that are not there, and deletes that came undone.
     pub lost: Vec<String>,
     /// Everything else that must not be.
@@ -66,6 +69,7 @@ impl Findings {
         self.resumed += other.resumed;
         self.again += other.again;
         self.files += other.files;
+        self.checks += other.checks;
         self.lost.extend(other.lost);
         self.broken.extend(other.broken);
     }
@@ -100,7 +104,7 @@ pub fn check(client: &Client, view: &View, promises: Promises) -> Findings {
     found
 }
 
-/// The same, and the volume, after the server has ended or while nobody writes.
+/// What lies on a volume, by our own walker.
 pub fn check_volume(root: &Path) -> Findings {
     let walked = volume::walk(root);
     Findings {
@@ -108,6 +112,35 @@ pub fn check_volume(root: &Path) -> Findings {
         broken: walked.wrong,
         ..Findings::default()
     }
+}
+
+/// The same for a server's volume, and what `wharf check` says about it.
+pub fn check_stored(registry: &Registry) -> Findings {
+    let mut found = check_volume(registry.data());
+    if registry.program() != Program::Wharf {
+        return found;
+    }
+    let checked = run(binary())
+        .args(["check", "config.yml", "--json"])
+        .dir(registry.dir())
+        .output();
+    let json: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
+    let findings = json["findings"].as_array().cloned().unwrap_or_default();
+    found.checks += 1;
+    found
+        .broken
+        .extend(findings.iter().map(|one| format!("wharf check: {one}")));
+    if findings.is_empty() && !checked.success() {
+        found.broken.push(format!("wharf check: {checked}"));
+    }
+    found
+}
+
+/// The program under test.
+pub fn binary() -> PathBuf {
+    std::env::var_os("WHARF_TEST_SERVER")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").into())
+        .into()
 }
 
 struct Checker<'a> {

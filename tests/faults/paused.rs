@@ -32,7 +32,7 @@ fn a_server_that_stood_still_goes_on() {
     load.stop();
     let client = Client::new(&registry.url(), &ledger);
     let mut found = oracle::check(&client, &ledger.view(), Promises::Wharf);
-    found.add(oracle::check_volume(registry.data()));
+    found.add(oracle::check_stored(&registry));
     say(&format!(
         "paused: {pauses} times {each} s, answers {:?}, {} acknowledged, {} lost, {} invariants \
          broken; {} names asked for",

@@ -132,7 +132,7 @@ fn cuts(who: &str, kind: Kind, server: &Setup, count: usize, when: When) -> Cuts
     say(&format!(
         "power cuts, {who} on {}: {count} cuts, {} acknowledged, {} lost, {} invariants broken \
          ({damaged} cuts did harm); {names} names asked for, {} files read, {} uploads resumed, \
-         {} pushed again; {:.0} s, seed {seed}",
+         {} pushed again, {} times `wharf check`; {:.0} s, seed {seed}",
         kind.name(),
         all.acknowledged,
         lost.len(),
@@ -140,6 +140,7 @@ fn cuts(who: &str, kind: Kind, server: &Setup, count: usize, when: When) -> Cuts
         all.found.files,
         all.found.resumed,
         all.found.again,
+        all.found.checks,
         begun.elapsed().as_secs_f64(),
     ));
     for line in lost.iter().take(3).chain(broken.iter().take(3)) {
@@ -194,7 +195,6 @@ fn cut(
     found.add(oracle::check(&client, &view, promises));
     // What was pushed once more and gone on with is sound, too.
     again.kill();
-    drop(again);
-    found.add(oracle::check_volume(&root));
+    found.add(oracle::check_stored(&again));
     (view, found)
 }

@@ -53,7 +53,7 @@ fn a_volume_that_turns_read_only_is_served_and_written_again_afterwards() {
         assert_eq!(pushed.status, 201, "writable again: {pushed:?}");
     }
     let mut found = oracle::check(&client, &ledger.view(), Promises::Wharf);
-    found.add(oracle::check_volume(&root));
+    found.add(oracle::check_stored(&registry));
     say(&format!(
         "read-only remount: {ROUNDS} times there and back, {} acknowledged, {} lost, {} \
          invariants broken; {} names asked for",
@@ -84,7 +84,7 @@ fn a_volume_that_is_read_only_from_the_start_is_said_or_only_read() {
 
     let config = dir.path().join("config.yml");
     fs::write(&config, yaml(&root)).unwrap();
-    let ended = run(env!("CARGO_BIN_EXE_wharf"))
+    let ended = run(oracle::binary())
         .arg("serve")
         .arg(&config)
         .limit(PATIENCE)

@@ -65,7 +65,7 @@ fn calls_that_fail() {
         }
     }
     rig.registry.restart();
-    rig.found.add(oracle::check_volume(rig.registry.data()));
+    rig.found.add(oracle::check_stored(&rig.registry));
     let Tally {
         cases,
         injected,
