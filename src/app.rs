@@ -26,7 +26,7 @@ use crate::observe::metrics::{Metrics, ScrubMetrics};
 use crate::observe::readiness::Readiness;
 use crate::registry::{Purging, Registry};
 use crate::server::{Server, ServerError, Shutdown};
-use crate::storage::Store;
+use crate::storage::{Settings, Store};
 use crate::{http, server};
 
 /// The time between two looks for room while nobody pushes.
@@ -83,6 +83,9 @@ impl App {
         );
 
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        if matches!(config.storage, Settings::Files(_)) {
+            registry.alone();
+        }
         let counted = metrics.clone();
         registry.on_damage(Arc::new(move |_| counted.count_damaged()));
         let room = registry.room().clone();
