@@ -27,6 +27,9 @@ use crate::server::{Server, ServerError, Shutdown};
 use crate::storage::Store;
 use crate::{http, server};
 
+/// The time between two looks for room while nobody pushes.
+const LOOKS_FOR_ROOM: Duration = Duration::from_secs(5);
+
 /// How long background tasks have to end once the servers have drained.
 const LAST_TASKS: Duration = Duration::from_secs(5);
 
@@ -76,7 +79,11 @@ impl App {
             &shutdown.background(),
         );
 
-        let readiness = Readiness::new(Arc::clone(&store), health.clone(), shutdown.leaving());
+        let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let room = registry.room().clone();
+        metrics.watch_room(room.clone());
+        let readiness =
+            Readiness::new(Arc::clone(&store), room, health.clone(), shutdown.leaving());
         let debug = match &config.debug {
             Some(settings) => {
                 let server = Server::bind(server::Settings {
@@ -94,8 +101,8 @@ impl App {
             None => None,
         };
         let main = Server::bind(config.server.clone()).await?;
+        let main = main.with_limits(config.limits.clone());
         let requests = Requests::new(metrics, config.log.requests);
-        let registry = Registry::new(Arc::clone(&store), config.registry.clone());
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
@@ -144,6 +151,7 @@ impl App {
         let shutdown = self.shutdown;
         tracing::info!("listening on {}", self.main.url());
         spawn_purging(&shutdown, Arc::clone(&self.state));
+        spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         spawn_reloads(
             &shutdown,
             self.config,
@@ -188,6 +196,23 @@ fn log_notices(notices: &[htpasswd::Notice]) {
             _ => tracing::warn!("{notice}"),
         }
     }
+}
+
+/// Looks for room even when nobody pushes, so that the log, `/readyz` and the
+/// metrics say how it is now.
+fn spawn_looks_for_room(shutdown: &Shutdown, state: Arc<ArcSwap<http::State>>) {
+    let end = shutdown.background();
+    shutdown.spawn("free space", async move {
+        loop {
+            let registry = state.load().registry.clone();
+            // It says by itself what has changed.
+            let _ = registry.check_room().await;
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = tokio::time::sleep(LOOKS_FOR_ROOM) => {}
+            }
+        }
+    });
 }
 
 /// Removes abandoned uploads, as `storage.maintenance.uploadpurging` says.
@@ -298,6 +323,10 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
             "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
             new.server != running.server,
         ),
+        (
+            "what limits connections (limits.connections, the timeouts, headersize, headers, bodyrate, streams, resets)",
+            new.limits != running.limits,
+        ),
         ("http.drainpause", new.pause != running.pause),
         ("http.debug", new.debug != running.debug),
         ("health", new.health != running.health),
@@ -319,6 +348,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
     Config {
         storage: running.storage,
         server: running.server,
+        limits: running.limits,
         pause: running.pause,
         debug: running.debug,
         health: running.health,

@@ -101,7 +101,7 @@ impl Authenticator {
         };
         let challenge =
             basic::challenge(&settings.realm).ok_or(AuthError::Realm(settings.realm))?;
-        let (users, notices) = Htpasswd::open(settings.path)?;
+        let (users, notices) = Htpasswd::open(settings.path, settings.queue)?;
         let method = Method::Htpasswd {
             users: Arc::new(users),
             challenge,

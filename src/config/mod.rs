@@ -48,6 +48,7 @@ pub struct Config {
     /// The driver in `storage`, and `storage.redirect`
     pub storage: storage::Settings,
     /// `storage.delete`, `storage.maintenance`, `validation`, `catalog`, `tags`
+    /// and their part of `limits`
     pub registry: registry::Settings,
     /// `auth`
     pub auth: auth::Settings,
@@ -55,6 +56,8 @@ pub struct Config {
     pub http: http::Settings,
     /// `http.addr`, `http.tls`, …
     pub server: server::Settings,
+    /// `limits`: those of connections.
+    pub limits: server::Limits,
     /// `http.drainpause`: how long everything is still accepted after SIGTERM.
     pub pause: Duration,
     /// `http.debug`
@@ -151,6 +154,7 @@ impl Config {
             auth: auth::Settings::Htpasswd(auth::htpasswd::Settings {
                 realm: EMBEDDED_REALM.to_owned(),
                 path: users,
+                queue: auth::htpasswd::Settings::QUEUE,
             }),
             http: http::Settings::default(),
             server: server::Settings {
@@ -160,6 +164,7 @@ impl Config {
                 h2c: false,
                 drain: DEFAULT_DRAIN,
             },
+            limits: server::Limits::default(),
             pause: Duration::ZERO,
             debug: None,
             health: observe::health::Settings::default(),

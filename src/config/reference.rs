@@ -126,6 +126,9 @@ fn remark(key: &Key, inherited: Option<Verdict>) -> String {
         }
         _ => key.remark.to_owned(),
     };
+    if let Some((least, most)) = key.range {
+        let _ = write!(remark, " From {least} to {most}.");
+    }
     if key.secret {
         remark.push_str(if remark.is_empty() {
             "*secret*"

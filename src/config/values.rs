@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::storage::Floor;
+
 /// A boolean as Go's YAML reads it.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
@@ -21,6 +23,48 @@ pub(super) fn number(text: &str) -> Result<usize, String> {
     text.replace('_', "")
         .parse()
         .map_err(|_| format!("`{text}` is no number from 0 on"))
+}
+
+/// A number of bytes, perhaps with a unit.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    let refused = || {
+        format!(
+            "`{text}` is no size; write a number of bytes, or one with a unit, such as `256MiB`"
+        )
+    };
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let unit: usize = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "B" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
+        "TiB" => 1024 * 1024 * 1024 * 1024,
+        _ => return Err(refused()),
+    };
+    let number = number(digits.trim_end()).map_err(|_| refused())?;
+    number.checked_mul(unit).ok_or_else(refused)
+}
+
+/// What must be left on a volume.
+pub(super) fn floor(text: &str) -> Result<Floor, String> {
+    let refused = || {
+        format!(
+            "`{text}` is neither a size nor a part of the volume; write `auto`, `256MiB`, `5%`, or `0` for no floor"
+        )
+    };
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Floor::Auto);
+    }
+    match text.strip_suffix('%') {
+        None => size(text)
+            .map(|bytes| Floor::Bytes(bytes as u64))
+            .map_err(|_| refused()),
+        Some(percent) => match percent.trim_end().parse() {
+            Ok(percent @ 0..=90) => Ok(Floor::Percent(percent)),
+            Ok(_) => Err(format!("`{text}` would leave no room; write at most `90%`")),
+            Err(_) => Err(refused()),
+        },
+    }
 }
 
 /// Any string.
@@ -208,6 +252,35 @@ mod tests {
             "`168` has no unit; write `168s` or `168h`"
         );
         assert_eq!(period("0s").unwrap_err(), "must be longer than nothing");
+    }
+
+    #[test]
+    fn sizes_have_units_that_mean_one_thing() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("65536", 65_536),
+            ("64KiB", 65_536),
+            ("4 MiB", 4 << 20),
+            ("1GiB", 1 << 30),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "KiB", "4MB", "4mib", "-1", "1.5GiB", "99999999TiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_floor_is_a_size_or_a_part() {
+        assert_eq!(floor("auto"), Ok(Floor::Auto));
+        assert_eq!(floor("1GiB"), Ok(Floor::Bytes(1 << 30)));
+        assert_eq!(floor("5%"), Ok(Floor::Percent(5)));
+        assert_eq!(floor("0"), Ok(Floor::Bytes(0)));
+        assert_eq!(
+            floor("100%").unwrap_err(),
+            "`100%` would leave no room; write at most `90%`"
+        );
+        assert!(floor("some").unwrap_err().contains("write `auto`"));
     }
 
     #[test]

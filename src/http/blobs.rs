@@ -50,7 +50,8 @@ pub(super) async fn get(
         .get(RANGE)
         .filter(|_| if_range_holds(request, digest))
         .and_then(|range| range.to_str().ok());
-    let selected = |size| range.map_or(Selection::Whole, |text| select(text, size));
+    let most = state.settings.limits.ranges;
+    let selected = |size| range.map_or(Selection::Whole, |text| select(text, size, most));
     let reading = match range {
         None => Reading::Whole,
         Some(_) => Reading::Parts,

@@ -155,7 +155,7 @@ impl Problem {
         self
     }
 
-    fn caused_by(mut self, cause: impl ToString) -> Self {
+    pub(super) fn caused_by(mut self, cause: impl ToString) -> Self {
         self.0.cause = Some(cause.to_string());
         self
     }
@@ -189,6 +189,10 @@ impl From<Error> for Problem {
             Error::UploadBusy => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
                     .with(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Error::TooManyUploads { .. } | Error::LittleRoom => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+                    .with(RETRY_AFTER, HeaderValue::from_static("10"))
             }
             Error::SizeMismatch { .. } => Self::bad_request(ErrorCode::SizeInvalid, message),
             Error::DigestMismatch { .. } => Self::bad_request(ErrorCode::DigestInvalid, message),

@@ -14,9 +14,10 @@ use super::answer::DOCKER_API_VERSION;
 use super::error::Problem;
 use super::log::Facts;
 use super::operation::{Operation, Resource};
-use super::{State, answer, blobs, catalog, manifests, referrers, tags, uploads};
+use super::{Peer, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads};
 use crate::auth::{Identity, Unidentified};
 use crate::observe::readiness::{self, Audience, LIVEZ, READYZ};
+use crate::registry::Uploader;
 
 /// Answers one request, whatever happens.
 pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
@@ -49,7 +50,14 @@ async fn route(state: &State, request: Request) -> Response {
     response
 }
 
-async fn decide(state: &State, request: Request, facts: &mut Facts) -> Result<Response, Problem> {
+async fn decide(
+    state: &State,
+    mut request: Request,
+    facts: &mut Facts,
+) -> Result<Response, Problem> {
+    if let Some(refusal) = request.extensions_mut().remove::<Refusal>() {
+        return Err(refusal.into());
+    }
     let path = request.uri().path();
     // What lies outside the prefix is nothing that Operation::parse knows.
     let inner = path
@@ -74,7 +82,7 @@ async fn decide(state: &State, request: Request, facts: &mut Facts) -> Result<Re
         facts.user = Some(user.clone());
     }
     let query = request.uri().query().unwrap_or_default();
-    let operation = Operation::parse(request.method(), &path, query)?;
+    let operation = Operation::parse(request.method(), &path, query, &state.settings.limits)?;
     facts.operation = operation.handler();
     facts.repository = operation.repository().map(ToString::to_string);
     facts.reference = operation.reference();
@@ -167,6 +175,7 @@ async fn dispatch(
                 state,
                 &access.allows(identity, &name)?,
                 identity,
+                uploader(identity, parts.extensions.get()),
                 start,
                 body,
             )
@@ -193,6 +202,16 @@ async fn dispatch(
         Resource::CancelUpload(session) => {
             uploads::cancel(state, &access.allows(identity, &name)?, &session).await
         }
+    }
+}
+
+/// Whose uploads are counted together: a user's wherever they are, everybody
+/// else's by their address.
+fn uploader(identity: &Identity, peer: Option<&Peer>) -> Uploader {
+    match (identity, peer.and_then(Peer::neighbourhood)) {
+        (Identity::User(user), _) => Uploader::User(user.clone()),
+        (Identity::Anonymous, Some(address)) => Uploader::Address(address),
+        (Identity::Anonymous, None) => Uploader::Unknown,
     }
 }
 

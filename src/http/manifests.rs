@@ -12,7 +12,7 @@ use super::blobs::{FOREVER, conditional, etag, precondition};
 use super::body;
 use super::error::Problem;
 use crate::access::{Allowed, Delete, Pull, Push};
-use crate::oci::{ErrorCode, MAX_MANIFEST_SIZE, Reference, Tag};
+use crate::oci::{ErrorCode, Reference, Tag};
 
 pub(super) async fn get(
     state: &State,
@@ -69,7 +69,8 @@ pub(super) async fn put(
             ));
         }
     };
-    let content = body::whole(request, content, MAX_MANIFEST_SIZE).await?;
+    let most = state.registry.settings().limits.manifest.size;
+    let content = body::whole(request, content, most).await?;
     let name = allowed.repository();
     let accepted = if matches!(reference, Reference::Digest(_)) {
         tags.clone()

@@ -20,6 +20,7 @@ mod peer;
 mod query;
 mod ranges;
 mod referrers;
+mod refusal;
 mod settings;
 mod tags;
 mod uploads;
@@ -33,8 +34,9 @@ use axum::Router;
 use axum::response::Response;
 
 pub use answer::DOCKER_API_VERSION;
-pub use peer::Peer;
-pub use settings::Settings;
+pub use peer::{Peer, neighbourhood};
+pub use refusal::Refusal;
+pub use settings::{Limits, Settings};
 
 use crate::access::Access;
 use crate::auth::Authenticator;

@@ -9,13 +9,11 @@ use std::str::FromStr;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::Limits;
 use super::error::Problem;
 use super::query::Query;
 use crate::oci::{Algorithm, Digest, ErrorCode, Reference, RepositoryName, Tag, UploadId};
 use crate::registry::StoreId;
-
-/// The most tags in one PUT of a manifest by digest.
-const MAX_TAGS: usize = 100;
 
 /// One request of the API. `HEAD` is the operation of its `GET`.
 pub(super) enum Operation {
@@ -103,7 +101,12 @@ enum Place<'a> {
 
 impl Operation {
     /// Parses a request. `path` comes as it was sent, without the query.
-    pub(super) fn parse(method: &Method, path: &str, query: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(
+        method: &Method,
+        path: &str,
+        query: &str,
+        limits: &Limits,
+    ) -> Result<Self, Problem> {
         let segments = segments(path)?;
         let place = place(&segments)?;
         let allowed = place.methods();
@@ -111,7 +114,7 @@ impl Operation {
             return Err(Problem::options(allowed));
         }
         let read = *method == Method::GET || *method == Method::HEAD;
-        let query = Query::parse(query)?;
+        let query = Query::parse(query, limits.query_parameters)?;
         let after = || query.last().map(str::to_owned);
         match (place, method.as_str()) {
             (Place::Base, _) if read => Ok(Self::Base),
@@ -143,7 +146,7 @@ impl Operation {
                 Self::within(name, || Ok(Resource::DeleteManifest(wanted(reference)?)))
             }
             (Place::Manifest(name, reference), "PUT") => {
-                Self::within(name, || put_manifest(reference, &query))
+                Self::within(name, || put_manifest(reference, &query, limits.tags))
             }
             (Place::Blob(name, digest), _) if read => {
                 Self::within(name, || Ok(Resource::GetBlob(self::digest(digest)?)))
@@ -322,7 +325,7 @@ fn wanted(text: &str) -> Result<Reference, Problem> {
     })
 }
 
-fn put_manifest(reference: &str, query: &Query) -> Result<Resource, Problem> {
+fn put_manifest(reference: &str, query: &Query, most: usize) -> Result<Resource, Problem> {
     use crate::oci::InvalidReference as Invalid;
     let invalid_tag = |error: crate::oci::InvalidTag| {
         Problem::bad_request(ErrorCode::ManifestInvalid, error.to_string())
@@ -335,8 +338,8 @@ fn put_manifest(reference: &str, query: &Query) -> Result<Resource, Problem> {
         .all("tag")
         .map(|text| text.parse().map_err(invalid_tag))
         .collect::<Result<_, _>>()?;
-    if tags.len() > MAX_TAGS {
-        return Err(Problem::too_many_tags(MAX_TAGS));
+    if tags.len() > most {
+        return Err(Problem::too_many_tags(most));
     }
     tags.sort_unstable();
     tags.dedup();

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// An extension of every request, put there by the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +9,23 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Whether the connection is encrypted.
     pub tls: bool,
+}
+
+impl Peer {
+    /// Whom its address stands for; see [`neighbourhood`].
+    pub fn neighbourhood(&self) -> Option<IpAddr> {
+        self.address.map(|address| neighbourhood(address.ip()))
+    }
+}
+
+/// Whom an address stands for where clients are counted: one host has a whole
+/// IPv6 /64 to choose from.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
 }

@@ -5,16 +5,13 @@ use percent_encoding::percent_decode_str;
 use super::error::Problem;
 use crate::oci::ErrorCode;
 
-/// The most parameters that are read.
-const MAX_PARAMETERS: usize = 4096;
-
 /// The parameters of a request, in their order.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes a query. What is not UTF-8 after decoding is refused; a `%` that
+    /// Decodes a query of at most `most` parameters. What is not UTF-8 after decoding is refused; a `%` that
     /// encodes nothing stays as it is.
-    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str, most: usize) -> Result<Self, Problem> {
         let decode = |part: &str| {
             let part = part.replace('+', " ");
             percent_decode_str(&part)
@@ -23,10 +20,10 @@ impl Query {
                 .map_err(|_| Problem::bad_request(ErrorCode::Unsupported, "the query is not UTF-8"))
         };
         let parts = text.split('&').filter(|part| !part.is_empty());
-        if parts.clone().count() > MAX_PARAMETERS {
+        if parts.clone().count() > most {
             return Err(Problem::bad_request(
                 ErrorCode::Unsupported,
-                "the query has too many parameters",
+                format!("the query has more than {most} parameters"),
             ));
         }
         parts

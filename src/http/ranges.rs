@@ -11,9 +11,6 @@ use super::error::Problem;
 use crate::oci::ErrorCode;
 use crate::registry::ChunkRange;
 
-/// More ranges than this in one request get the whole instead.
-const MAX_RANGES: usize = 256;
-
 /// What a read should answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selection {
@@ -27,8 +24,9 @@ pub(super) enum Selection {
 
 /// What `Range: <text>` asks of `size` bytes. Other units and malformed sets
 /// are ignored, as RFC 9110 wants; a range that ends before it begins is
-/// unsatisfiable, as the conformance suite wants.
-pub(super) fn select(text: &str, size: u64) -> Selection {
+/// unsatisfiable, as the conformance suite wants. More than `most` ranges get
+/// the whole instead.
+pub(super) fn select(text: &str, size: u64, most: usize) -> Selection {
     let Some((unit, set)) = text.split_once('=') else {
         return Selection::Whole;
     };
@@ -42,7 +40,7 @@ pub(super) fn select(text: &str, size: u64) -> Selection {
         .filter(|item| !item.is_empty())
         .enumerate()
     {
-        if count == MAX_RANGES {
+        if count == most {
             return Selection::Whole;
         }
         match resolve(item, size) {
@@ -131,8 +129,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MOST: usize = 256;
+
     fn parts(text: &str, size: u64) -> Vec<Range<u64>> {
-        match select(text, size) {
+        match select(text, size, MOST) {
             Selection::Parts(parts) => parts,
             other => panic!("{text}: {other:?}"),
         }
@@ -162,9 +162,9 @@ mod tests {
             "bytes=99999999999999999999-",
             "bytes=2048-",
         ] {
-            assert_eq!(select(text, 2048), Selection::Unsatisfiable, "{text}");
+            assert_eq!(select(text, 2048, MOST), Selection::Unsatisfiable, "{text}");
         }
-        assert_eq!(select("bytes=0-", 0), Selection::Unsatisfiable);
+        assert_eq!(select("bytes=0-", 0, MOST), Selection::Unsatisfiable);
         for text in [
             "items=0-5",
             "bytes",
@@ -173,11 +173,11 @@ mod tests {
             "bytes=+1-2",
             "bytes=0-1000,0-1000,0-1000",
         ] {
-            assert_eq!(select(text, 2048), Selection::Whole, "{text}");
+            assert_eq!(select(text, 2048, MOST), Selection::Whole, "{text}");
         }
         let many: Vec<String> = (0..1000).map(|n| format!("{n}-{n}")).collect();
         assert_eq!(
-            select(&format!("bytes={}", many.join(",")), 2048),
+            select(&format!("bytes={}", many.join(",")), 2048, MOST),
             Selection::Whole
         );
     }
@@ -185,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn selected_parts_lie_within_the_size(text in "bytes=[0-9,-]{0,30}", size in 0..1000_u64) {
-            if let Selection::Parts(parts) = select(&text, size) {
+            if let Selection::Parts(parts) = select(&text, size, MOST) {
                 prop_assert!(parts.iter().all(|part| part.start < part.end && part.end <= size));
             }
         }

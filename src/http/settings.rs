@@ -13,4 +13,27 @@ pub struct Settings {
     pub external_url: Option<String>,
     /// Added to every answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What one request may hold (`limits`).
+    pub limits: Limits,
+}
+
+/// The wire's part of `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `tagsperrequest`: the most tags in one PUT of a manifest by digest.
+    pub tags: usize,
+    /// `queryparameters`: the most parameters that are read.
+    pub query_parameters: usize,
+    /// `ranges`: more ranges than this in one request get the whole instead.
+    pub ranges: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tags: 100,
+            query_parameters: 4096,
+            ranges: 256,
+        }
+    }
 }

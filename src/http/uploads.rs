@@ -14,17 +14,18 @@ use super::{body, ranges};
 use crate::access::{Allowed, Pull, Push};
 use crate::auth::Identity;
 use crate::oci::{Digest, RepositoryName, UploadId};
-use crate::registry::Error;
+use crate::registry::{Error, Uploader};
 
 pub(super) async fn start(
     state: &State,
     allowed: &Allowed<Push>,
     identity: &Identity,
+    uploader: Uploader,
     start: Start,
     content: Body,
 ) -> Result<Response, Problem> {
     let name = allowed.repository();
-    let repository = state.registry.repository(name);
+    let repository = state.registry.repository(name).for_uploader(uploader);
     let algorithm = match start {
         Start::Whole(digest) => {
             repository.put_blob(&digest, body::stream(content)).await?;

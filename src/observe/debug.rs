@@ -113,7 +113,8 @@ mod tests {
             metrics_path: metrics_path.map(str::to_owned),
         };
         let store = Arc::new(FakeStore::default());
-        let readiness = Readiness::new(store, health.clone(), CancellationToken::new());
+        let room = crate::storage::Room::new(store.clone());
+        let readiness = Readiness::new(store, room, health.clone(), CancellationToken::new());
         router(&settings, health.clone(), readiness, Metrics::new("1.2.3"))
     }
 

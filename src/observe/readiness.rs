@@ -15,12 +15,16 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
-use crate::storage::{StorageError, Store};
+use crate::storage::{Room, StorageError, Store};
 
 /// Where the process says that it lives.
 pub const LIVEZ: &str = "/livez";
 /// Where it says whether it should be sent requests.
 pub const READYZ: &str = "/readyz";
+
+/// Pulls and deletes work, so load balancers are not to be told otherwise.
+const LITTLE_ROOM: &str =
+    "little is left (limits.freespace): new pushes are refused, pulls and deletes go on";
 
 const TIMES: Times = Times {
     fresh: Duration::from_secs(1),
@@ -35,6 +39,7 @@ pub struct Readiness {
 
 struct Inner {
     store: Arc<dyn Store>,
+    room: Room,
     health: Health,
     leaving: CancellationToken,
     probe: Mutex<Probe>,
@@ -68,13 +73,20 @@ pub enum Audience {
 
 impl Readiness {
     /// Not ready while `store` doesn't work, a check of `health` fails, or after
-    /// `leaving` is cancelled.
-    pub fn new(store: Arc<dyn Store>, health: Health, leaving: CancellationToken) -> Self {
-        Self::with_times(store, health, leaving, TIMES)
+    /// `leaving` is cancelled. Little `room` is said, but changes nothing: what is
+    /// there can be pulled.
+    pub fn new(
+        store: Arc<dyn Store>,
+        room: Room,
+        health: Health,
+        leaving: CancellationToken,
+    ) -> Self {
+        Self::with_times(store, room, health, leaving, TIMES)
     }
 
     fn with_times(
         store: Arc<dyn Store>,
+        room: Room,
         health: Health,
         leaving: CancellationToken,
         times: Times,
@@ -82,6 +94,7 @@ impl Readiness {
         Self {
             inner: Arc::new(Inner {
                 store,
+                room,
                 health,
                 leaving,
                 probe: Mutex::default(),
@@ -91,14 +104,18 @@ impl Readiness {
         }
     }
 
-    /// 200 and `{}`, or 503 and what keeps it from being ready.
+    /// 200 and `{}`, or what there is to say all the same; or 503 and what keeps
+    /// it from being ready.
     pub async fn answer(&self, audience: Audience) -> Response {
-        let reasons = self.reasons(audience).await;
+        let mut reasons = self.reasons(audience).await;
         let status = if reasons.is_empty() {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
+        if self.inner.room.was_low() {
+            reasons.insert("space", LITTLE_ROOM.to_owned());
+        }
         let body = serde_json::to_string(&reasons).unwrap_or_default();
         answer(status, body)
     }
@@ -206,8 +223,10 @@ mod tests {
         patience: Duration,
     ) -> (Readiness, CancellationToken) {
         let leaving = CancellationToken::new();
+        let store: Arc<dyn Store> = Arc::new(fake);
         let readiness = Readiness::with_times(
-            Arc::new(fake),
+            Arc::clone(&store),
+            Room::new(store),
             Health::default(),
             leaving.clone(),
             Times { fresh, patience },

@@ -1,7 +1,7 @@
 //! Documents that are refused, and the field that the message names.
 
 use super::*;
-use crate::oci::Manifest;
+use crate::oci::{Bounds, Manifest};
 
 const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
@@ -20,7 +20,7 @@ fn index(child: &str) -> String {
 }
 
 fn refusal(document: &str) -> String {
-    match Manifest::parse(document.as_bytes(), None) {
+    match Manifest::parse(document.as_bytes(), None, &Bounds::default()) {
         Ok(_) => panic!("accepted: {document}"),
         Err(error) => error.to_string(),
     }
@@ -245,7 +245,7 @@ fn what_clients_write_is_accepted() {
             "",
         ),
     ] {
-        let parsed = Manifest::parse(document.as_bytes(), None);
+        let parsed = Manifest::parse(document.as_bytes(), None, &Bounds::default());
         assert!(parsed.is_ok(), "{document}: {parsed:?}");
     }
 }
@@ -254,7 +254,7 @@ fn what_clients_write_is_accepted() {
 #[test]
 fn what_is_stored_is_read_more_kindly() {
     let document = image(&descriptor_with(r#","annotations":{"a":1,"a":2}"#), "");
-    assert!(Manifest::parse(document.as_bytes(), None).is_err());
+    assert!(Manifest::parse(document.as_bytes(), None, &Bounds::default()).is_err());
     assert_eq!(
         Manifest::stored(document.as_bytes()).unwrap().parts.len(),
         2

@@ -13,9 +13,6 @@ use serde_json::value::RawValue;
 use super::fields::folds_to;
 use super::readings;
 
-/// The deepest nesting of arrays and objects that is read.
-const MAX_DEPTH: usize = 64;
-
 /// What editors of Windows put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -23,15 +20,16 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// Reads a whole document, which must be one object.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_str(bounded(bytes)?).map_err(|error| error.to_string())
+    /// Reads a whole document, which must be one object and nested no deeper
+    /// than `depth` levels.
+    pub(super) fn parse(bytes: &'a [u8], depth: usize) -> Result<Self, String> {
+        serde_json::from_str(bounded(bytes, depth)?).map_err(|error| error.to_string())
     }
 
     /// Reads a whole document in which every parser reads the same.
-    pub(super) fn parse_unambiguous(bytes: &'a [u8]) -> Result<Self, String> {
-        readings::check(bounded(bytes)?)?;
-        Self::parse(bytes)
+    pub(super) fn parse_unambiguous(bytes: &'a [u8], depth: usize) -> Result<Self, String> {
+        readings::check(bounded(bytes, depth)?)?;
+        Self::parse(bytes, depth)
     }
 
     /// Reads one member's value as an object.
@@ -117,13 +115,13 @@ pub(super) fn is_absent(value: &RawValue) -> bool {
 }
 
 /// The text of a document that is safe to recurse into.
-fn bounded(bytes: &[u8]) -> Result<&str, String> {
+fn bounded(bytes: &[u8], depth: usize) -> Result<&str, String> {
     if bytes.starts_with(BYTE_ORDER_MARK) {
         return Err("it begins with a byte order mark, which JSON has not".to_owned());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    if nested_deeper_than(text, MAX_DEPTH) {
-        return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
+    if nested_deeper_than(text, depth) {
+        return Err(format!("it is nested deeper than {depth} levels"));
     }
     Ok(text)
 }

@@ -12,12 +12,37 @@ use serde_json::value::RawValue;
 use super::json::Object;
 use super::{Digest, ManifestType, fields};
 
-/// The largest manifest that is accepted, in bytes: distribution-spec asks for
-/// at least 4 MB, and registry:2 takes 4 MiB.
-pub const MAX_MANIFEST_SIZE: usize = 4 * 1024 * 1024;
+/// What a manifest that a client sends may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes: distribution-spec asks for at least 4 MB, and registry:2 takes
+    /// 4 MiB.
+    pub size: usize,
+    /// Levels of arrays and objects within each other.
+    pub depth: usize,
+    /// Layers, or children of an index.
+    pub descriptors: usize,
+}
 
-/// The most descriptors in one manifest.
-const MAX_PARTS: usize = 50_000;
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            size: 4 * 1024 * 1024,
+            depth: 64,
+            descriptors: 10_000,
+        }
+    }
+}
+
+impl Bounds {
+    /// Nothing that was accepted once is lost because bounds became narrower;
+    /// the depth is what can be read without running out of stack.
+    const STORED: Self = Self {
+        size: usize::MAX,
+        depth: 120,
+        descriptors: usize::MAX,
+    };
+}
 
 /// What a registry reads of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,35 +102,43 @@ pub struct InvalidManifest(String);
 
 impl Manifest {
     /// Reads a manifest that a client sends with a `Content-Type`.
-    pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
-        Self::received(bytes, content_type).map_err(InvalidManifest)
+    pub fn parse(
+        bytes: &[u8],
+        content_type: Option<&str>,
+        bounds: &Bounds,
+    ) -> Result<Self, InvalidManifest> {
+        Self::received(bytes, content_type, bounds).map_err(InvalidManifest)
     }
 
     /// Reads a manifest that is stored, whose media type nobody wrote down: it
     /// is the one in the document, or follows from its shape.
     pub fn stored(bytes: &[u8]) -> Result<Self, InvalidManifest> {
-        Object::parse(bytes)
-            .and_then(|document| Self::read(&document, None))
+        Object::parse(bytes, Bounds::STORED.depth)
+            .and_then(|document| Self::read(&document, None, &Bounds::STORED))
             .map_err(InvalidManifest)
     }
 
     /// The media type of a stored manifest, without reading the rest.
     pub fn stored_type(bytes: &[u8]) -> Result<ManifestType, InvalidManifest> {
-        let document = Object::parse(bytes).map_err(InvalidManifest)?;
+        let document = Object::parse(bytes, Bounds::STORED.depth).map_err(InvalidManifest)?;
         check_schema(&document).map_err(InvalidManifest)?;
         inner_type(&document).map_err(InvalidManifest)
     }
 
     /// What is stored is served as it is, but what is new means the same to
     /// every client.
-    fn received(bytes: &[u8], content_type: Option<&str>) -> Result<Self, String> {
+    fn received(bytes: &[u8], content_type: Option<&str>, bounds: &Bounds) -> Result<Self, String> {
         let announced = content_type.map(announced_type).transpose()?;
-        let document = Object::parse_unambiguous(bytes)?;
+        let document = Object::parse_unambiguous(bytes, bounds.depth)?;
         fields::check(&document)?;
-        Self::read(&document, announced)
+        Self::read(&document, announced, bounds)
     }
 
-    fn read(document: &Object<'_>, announced: Option<ManifestType>) -> Result<Self, String> {
+    fn read(
+        document: &Object<'_>,
+        announced: Option<ManifestType>,
+        bounds: &Bounds,
+    ) -> Result<Self, String> {
         document.check_spelling(&[
             "schemaVersion",
             "mediaType",
@@ -140,11 +173,12 @@ impl Manifest {
             manifest.subject = Some(part(raw, "subject", PartKind::Blob)?.digest);
         }
         if media_type.is_index() {
-            manifest.parts = list(document, "manifests")?;
+            manifest.parts = list(document, "manifests", bounds.descriptors)?;
         } else {
             let config = document.raw("config").ok_or("`config` is missing")?;
             manifest.parts.push(part(config, "config", PartKind::Blob)?);
-            manifest.parts.append(&mut list(document, "layers")?);
+            let mut layers = list(document, "layers", bounds.descriptors)?;
+            manifest.parts.append(&mut layers);
             if manifest.artifact_type.is_none() {
                 manifest.artifact_type = Object::of(config)?.get("mediaType")?;
             }
@@ -202,15 +236,15 @@ fn check_shape(document: &Object<'_>, media_type: ManifestType) -> Result<(), St
     }
 }
 
-fn list(document: &Object<'_>, name: &str) -> Result<Vec<Part>, String> {
+fn list(document: &Object<'_>, name: &str, most: usize) -> Result<Vec<Part>, String> {
     let Some(raw) = document.raw(name) else {
         return Ok(Vec::new());
     };
     let items: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|error| format!("`{name}`: {error}"))?;
-    if items.len() > MAX_PARTS {
+    if items.len() > most {
         return Err(format!(
-            "`{name}` has {} entries; at most {MAX_PARTS} are accepted",
+            "`{name}` has {} entries; at most {most} are accepted",
             items.len()
         ));
     }
@@ -270,14 +304,15 @@ mod tests {
     }
 
     fn refusal(text: &str) -> String {
-        Manifest::parse(text.as_bytes(), Some(IMAGE))
+        Manifest::parse(text.as_bytes(), Some(IMAGE), &Bounds::default())
             .unwrap_err()
             .to_string()
     }
 
     #[test]
     fn an_image_without_media_type_is_told_by_its_shape() {
-        let manifest = Manifest::parse(image("").as_bytes(), Some(IMAGE)).unwrap();
+        let manifest =
+            Manifest::parse(image("").as_bytes(), Some(IMAGE), &Bounds::default()).unwrap();
         assert_eq!(manifest.media_type, ManifestType::OciImage);
         assert_eq!(
             manifest.artifact_type.as_deref(),
@@ -293,7 +328,7 @@ mod tests {
         let more = format!(
             r#","subject":{{"mediaType":"{IMAGE}","digest":"{DIGEST}","size":9}},"artifactType":"a/b","annotations":{{"k":"v"}}"#
         );
-        let manifest = Manifest::parse(image(&more).as_bytes(), None).unwrap();
+        let manifest = Manifest::parse(image(&more).as_bytes(), None, &Bounds::default()).unwrap();
         assert_eq!(manifest.subject, Some(DIGEST.parse().unwrap()));
         assert_eq!(manifest.artifact_type.as_deref(), Some("a/b"));
         assert_eq!(manifest.annotations.unwrap()["k"], "v");
@@ -305,7 +340,7 @@ mod tests {
             r#""layers":[]"#,
             &format!(r#""layers":[{{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":"{DIGEST}","size":1,"urls":["https://a.example/x"]}}]"#),
         );
-        let manifest = Manifest::parse(more.as_bytes(), None).unwrap();
+        let manifest = Manifest::parse(more.as_bytes(), None, &Bounds::default()).unwrap();
         assert_eq!(manifest.parts[1].kind, PartKind::ForeignLayer);
         assert_eq!(manifest.parts[1].urls, ["https://a.example/x"]);
     }
@@ -360,8 +395,8 @@ mod tests {
                 assert!(message.contains(expected), "{text:.80}: {message}");
             }
         }
-        assert!(Manifest::parse(b"{}", Some("text/html")).is_err());
-        assert!(Manifest::parse(b"\xff", None).is_err());
+        assert!(Manifest::parse(b"{}", Some("text/html"), &Bounds::default()).is_err());
+        assert!(Manifest::parse(b"\xff", None, &Bounds::default()).is_err());
     }
 
     #[test]
@@ -381,10 +416,10 @@ mod tests {
     #[test]
     fn docker_types_must_be_written_in_the_document() {
         let docker = "application/vnd.docker.distribution.manifest.v2+json";
-        assert!(Manifest::parse(image("").as_bytes(), Some(docker)).is_err());
+        assert!(Manifest::parse(image("").as_bytes(), Some(docker), &Bounds::default()).is_err());
         let inside = image(&format!(r#","mediaType":"{docker}""#));
         assert_eq!(
-            Manifest::parse(inside.as_bytes(), Some(docker))
+            Manifest::parse(inside.as_bytes(), Some(docker), &Bounds::default())
                 .unwrap()
                 .media_type,
             ManifestType::DockerImage

@@ -20,7 +20,7 @@ mod upload_id;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
 pub use error_code::ErrorCode;
-pub use manifest::{InvalidManifest, MAX_MANIFEST_SIZE, Manifest, Part, PartKind, Platform};
+pub use manifest::{Bounds, InvalidManifest, Manifest, Part, PartKind, Platform};
 pub use media_type::{ManifestType, OCI_IMAGE_INDEX};
 pub use name::{InvalidName, RepositoryName};
 pub use reference::{InvalidReference, Reference};

@@ -7,9 +7,6 @@ use crate::oci::{Algorithm, Digest, RepositoryName};
 pub use crate::storage::Reading;
 use crate::storage::{ByteStream, Meta, Object, layout};
 
-/// The most repositories that an anonymous mount asks for the blob.
-const MOUNT_SEARCH: usize = 10_000;
-
 /// A blob that a repository holds, opened.
 pub struct Blob {
     object: Object,
@@ -149,7 +146,8 @@ impl Repository {
         if !present {
             return Ok(false);
         }
-        for name in self.registry.catalog(None, MOUNT_SEARCH).await?.items {
+        let most = self.settings().limits.mount_search;
+        for name in self.registry.catalog(None, most).await?.items {
             if may_pull(&name) && self.mount(digest, &name).await? {
                 return Ok(true);
             }

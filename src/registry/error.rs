@@ -30,6 +30,19 @@ pub enum Error {
     /// Another request is writing to the upload.
     #[error("another request is writing to this upload")]
     UploadBusy,
+    /// The user has as many uploads open as they may.
+    #[error(
+        "you have {most} uploads open, and more are not allowed at once: finish or cancel some, or try again in a few minutes (limits.uploadsperuser)"
+    )]
+    TooManyUploads {
+        /// How many they may have.
+        most: usize,
+    },
+    /// Less room is left than must be.
+    #[error(
+        "little room is left on the registry's storage, so it takes nothing new: ask its administrator to make room (limits.freespace); what is there can be pulled and deleted"
+    )]
+    LittleRoom,
     /// What arrived has another length than was announced.
     #[error("{expected} bytes were announced, and {actual} arrived")]
     SizeMismatch {

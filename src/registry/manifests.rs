@@ -65,8 +65,9 @@ impl Repository {
         content_type: Option<&str>,
         content: Bytes,
     ) -> Result<PutManifest, Error> {
-        self.check_writable()?;
-        let manifest = Manifest::parse(&content, content_type)?;
+        self.check_accepting().await?;
+        let bounds = &self.settings().limits.manifest;
+        let manifest = Manifest::parse(&content, content_type, bounds)?;
         let canonical = Algorithm::Sha256.digest(&content);
         let (digest, tags) = match reference {
             Reference::Tag(tag) => (canonical.clone(), vec![tag.clone()]),

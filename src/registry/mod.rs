@@ -25,6 +25,7 @@ mod store_id;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod uploaders;
 mod uploads;
 
 use std::future::Future;
@@ -35,12 +36,13 @@ pub use error::Error;
 pub use manifests::{PutManifest, StoredManifest};
 pub use purge::Purged;
 pub use referrers::Referrers;
-pub use settings::{IndexChildren, Platform, Purging, Settings, Validation};
+pub use settings::{IndexChildren, Limits, Platform, Purging, Settings, Validation};
 pub use store_id::{InvalidStoreId, StoreId};
+pub use uploaders::Uploader;
 pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
-use crate::storage::Store;
+use crate::storage::{Room, Store};
 use locks::Locks;
 use sessions::Sessions;
 
@@ -55,6 +57,8 @@ struct Inner {
     store: Arc<dyn Store>,
     settings: Settings,
     sessions: Sessions,
+    uploads: uploaders::Open,
+    room: Room,
     locks: Locks,
 }
 
@@ -63,6 +67,7 @@ struct Inner {
 pub struct Repository {
     registry: Registry,
     name: RepositoryName,
+    uploader: Uploader,
 }
 
 /// One page of a listing, in byte order.
@@ -79,9 +84,11 @@ impl Registry {
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
         Self {
             inner: Arc::new(Inner {
+                room: Room::new(Arc::clone(&store)),
                 store,
                 settings,
                 sessions: Sessions::default(),
+                uploads: uploaders::Open::default(),
                 locks: Locks::default(),
             }),
             store_id: None,
@@ -93,6 +100,8 @@ impl Registry {
         let Inner {
             store,
             sessions,
+            uploads,
+            room,
             locks,
             ..
         } = &*self.inner;
@@ -101,6 +110,8 @@ impl Registry {
                 store: Arc::clone(store),
                 settings,
                 sessions: sessions.clone(),
+                uploads: uploads.clone(),
+                room: room.clone(),
                 locks: locks.clone(),
             }),
             store_id: self.store_id,
@@ -117,6 +128,25 @@ impl Registry {
         Repository {
             registry: self.clone(),
             name: name.clone(),
+            uploader: Uploader::Unknown,
+        }
+    }
+
+    /// How much room its store has.
+    pub fn room(&self) -> &Room {
+        &self.inner.room
+    }
+
+    /// Looks whether there is room for new content, and says so in the log when
+    /// that has changed.
+    ///
+    /// # Errors
+    /// [`Error::LittleRoom`] below `limits.freespace`.
+    pub async fn check_room(&self) -> Result<(), Error> {
+        if self.room().is_low(self.settings().limits.free_space).await {
+            Err(Error::LittleRoom)
+        } else {
+            Ok(())
         }
     }
 
@@ -126,6 +156,14 @@ impl Registry {
 }
 
 impl Repository {
+    /// The same repository, with the uploads that are begun counted as this
+    /// one's.
+    #[must_use]
+    pub fn for_uploader(mut self, uploader: Uploader) -> Self {
+        self.uploader = uploader;
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &RepositoryName {
         &self.name
@@ -141,6 +179,12 @@ impl Repository {
 
     fn locks(&self) -> &Locks {
         &self.registry.inner.locks
+    }
+
+    /// Whether something new may be begun: neither switched off nor without room.
+    async fn check_accepting(&self) -> Result<(), Error> {
+        self.check_writable()?;
+        self.registry.check_room().await
     }
 
     fn check_writable(&self) -> Result<(), Error> {

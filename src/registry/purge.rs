@@ -74,6 +74,7 @@ impl Registry {
                     purged.removed += 1;
                     if !dry_run {
                         self.store().discard(&stage).await?;
+                        self.inner.uploads.end(&stage);
                     }
                 } else {
                     purged.kept += 1;

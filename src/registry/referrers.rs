@@ -13,9 +13,6 @@ use super::{Error, Repository};
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest};
 use crate::storage::layout;
 
-/// The most descriptors in one page.
-const PAGE: usize = 1000;
-
 /// The most bytes of JSON in one page: clients refuse manifests over 4 MB.
 const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
@@ -42,7 +39,8 @@ impl Repository {
         after: Option<&Digest>,
         limit: Option<usize>,
     ) -> Result<Referrers, Error> {
-        let limit = limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let most = self.settings().limits.referrers;
+        let limit = limit.unwrap_or(most).min(most).max(1);
         let (candidates, more) = self.candidates(subject, after).await?;
         let mut descriptors = Vec::new();
         let mut bytes = 0;

@@ -9,10 +9,6 @@ use tokio::sync::Notify;
 use super::Error;
 use crate::storage::Stage;
 
-/// How long a request waits for the one before it: a client that lost its
-/// connection comes back before the server notices.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The sessions that are being written to.
 #[derive(Default, Clone)]
 pub(super) struct Sessions {
@@ -27,9 +23,10 @@ pub(super) struct Claim {
 }
 
 impl Sessions {
-    /// Claims a session, waiting a little for another writer.
-    pub(super) async fn claim(&self, stage: &Stage) -> Result<Claim, Error> {
-        let deadline = tokio::time::sleep(PATIENCE);
+    /// Claims a session, waiting a little for another writer: a client that lost
+    /// its connection comes back before the server notices.
+    pub(super) async fn claim(&self, stage: &Stage, patience: Duration) -> Result<Claim, Error> {
+        let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);
         loop {
             let released = self.released.notified();

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
+use crate::oci;
+use crate::storage::Floor;
+
 /// How the registry behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -19,6 +22,43 @@ pub struct Settings {
     pub catalog_page: usize,
     /// The most tags in one answer to a request with `n` (`tags.maxtags`).
     pub tags_page: usize,
+    /// What one client may ask for (`limits`).
+    pub limits: Limits,
+}
+
+/// The registry's part of `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `manifestsize`, `manifestdepth`, `descriptors`
+    pub manifest: oci::Bounds,
+    /// `taglist`: the most tags in one answer to a request without `n`.
+    pub tags: usize,
+    /// `referrers`: the most descriptors in one page of them.
+    pub referrers: usize,
+    /// `mountsearch`: the most repositories that a mount without `from` asks
+    /// for the blob.
+    pub mount_search: usize,
+    /// `uploadwait`: how long a request waits for another writer of its upload.
+    pub upload_wait: Duration,
+    /// `uploadsperuser`: the most uploads that one user has open in this
+    /// process; 0 is as many as they like.
+    pub uploads_per_user: usize,
+    /// `freespace`: below it nothing new is begun.
+    pub free_space: Floor,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest: oci::Bounds::default(),
+            tags: 100_000,
+            referrers: 1_000,
+            mount_search: 10_000,
+            upload_wait: Duration::from_secs(5),
+            uploads_per_user: 256,
+            free_space: Floor::Auto,
+        }
+    }
 }
 
 /// `validation` of the configuration.
@@ -87,6 +127,7 @@ impl Default for Settings {
             },
             catalog_page: 1000,
             tags_page: 1000,
+            limits: Limits::default(),
         }
     }
 }

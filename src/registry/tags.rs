@@ -6,21 +6,18 @@ use super::{Error, Page, Repository, uncancelled};
 use crate::oci::{Digest, Reference, Tag};
 use crate::storage::layout;
 
-/// The most tags in one answer to a request that does not say how many.
-const ALL: usize = 100_000;
-
 /// Tags that are looked at at once.
 const LOOKS: usize = 16;
 
 impl Repository {
     /// The tags greater than `after` in byte order, at most `limit` (all, up to
-    /// 100,000, without one).
+    /// `limits.taglist`, without one).
     pub async fn tags(
         &self,
         after: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Page<String>, Error> {
-        let limit = limit.unwrap_or(ALL);
+        let limit = limit.unwrap_or(self.settings().limits.tags);
         let names = self
             .store()
             .children(&layout::tags(&self.name), after, limit.saturating_add(1))

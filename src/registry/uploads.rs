@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::hasher::Hasher;
 use super::sessions::Claim;
+use super::uploaders::Working;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, UploadId};
 use crate::storage::{self, ByteStream, Stage, StorageError, layout};
@@ -37,20 +39,31 @@ impl Repository {
     /// Starts an upload. `algorithm` is the one that the client announces to
     /// close it with.
     pub async fn start_upload(&self, algorithm: Option<Algorithm>) -> Result<UploadId, Error> {
-        self.check_writable()?;
+        self.check_accepting().await?;
         let id = UploadId::random();
         let stage = layout::upload(&self.name, &id);
+        let most = self.settings().limits.uploads_per_user;
+        let open = &self.registry.inner.uploads;
+        open.begin(&stage, &self.uploader, most, Instant::now())?;
+        let begun = self.begin(&stage, algorithm).await;
+        if begun.is_err() {
+            open.end(&stage);
+        }
+        begun.map(|()| id)
+    }
+
+    async fn begin(&self, stage: &Stage, algorithm: Option<Algorithm>) -> Result<(), Error> {
         let now = jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string();
-        self.store().begin(&stage, &now).await?;
+        self.store().begin(stage, &now).await?;
         if algorithm == Some(Algorithm::Sha512) {
             let mut hasher = Hasher::default();
             hasher.also(Sha512::new());
-            let mut begun = self.resumed(&stage).await?;
+            let mut begun = self.resumed(stage).await?;
             begun.keep(hasher.to_note()).await?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// How many bytes of an upload are there.
@@ -135,19 +148,31 @@ impl Repository {
 
     async fn cancel(&self, id: &UploadId) -> Result<(), Error> {
         let stage = layout::upload(&self.name, id);
-        let _claim = self.registry.inner.sessions.claim(&stage).await?;
-        Ok(self.store().discard(&stage).await?)
+        let _claim = self.claim(&stage).await?;
+        self.store().discard(&stage).await?;
+        self.registry.inner.uploads.end(&stage);
+        Ok(())
+    }
+
+    async fn claim(&self, stage: &Stage) -> Result<Claim, Error> {
+        let patience = self.settings().limits.upload_wait;
+        self.registry.inner.sessions.claim(stage, patience).await
     }
 
     async fn resumed(&self, stage: &Stage) -> Result<Box<dyn storage::Upload>, Error> {
         let resumed = self.store().resume(stage).await?;
+        if resumed.is_none() {
+            // Another replica may have ended it.
+            self.registry.inner.uploads.end(stage);
+        }
         resumed.ok_or(Error::UploadUnknown)
     }
 
     /// Claims an upload and brings its hash up to its size.
     async fn resume(&self, id: &UploadId) -> Result<Upload, Error> {
         let stage = layout::upload(&self.name, id);
-        let claim = self.registry.inner.sessions.claim(&stage).await?;
+        let working = self.registry.inner.uploads.work(&stage);
+        let claim = self.claim(&stage).await?;
         let staged = self.resumed(&stage).await?;
         let hasher = staged
             .note()
@@ -161,6 +186,7 @@ impl Repository {
             staged,
             hasher,
             _claim: claim,
+            _working: working,
         };
         upload.catch_up().await?;
         Ok(upload)
@@ -174,6 +200,7 @@ struct Upload {
     staged: Box<dyn storage::Upload>,
     hasher: Hasher,
     _claim: Claim,
+    _working: Working,
 }
 
 impl Upload {
@@ -258,10 +285,13 @@ impl Upload {
             staged,
             hasher,
             _claim,
+            _working,
         } = self;
+        let open = &repository.registry.inner.uploads;
         if actual != *digest {
             drop(staged);
             repository.store().discard(&stage).await?;
+            open.end(&stage);
             return Err(Error::DigestMismatch {
                 expected: digest.clone(),
                 actual,
@@ -272,7 +302,9 @@ impl Upload {
         // those may be torn.
         staged.publish(&layout::blob_data(&canonical)).await?;
         repository.link_blob(digest, &canonical).await?;
-        Ok(repository.store().discard(&stage).await?)
+        repository.store().discard(&stage).await?;
+        open.end(&stage);
+        Ok(())
     }
 
     async fn reread_sha512(&self) -> Result<Sha512, Error> {

@@ -92,6 +92,11 @@ impl Activity {
         !self.is_multiplexed() && self.running.load(Relaxed) == 0
     }
 
+    /// Whether bytes of a head of HTTP/1 have come that is no request yet.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.expects_head() && self.head_begun.load(Relaxed) != NEVER
+    }
+
     /// Bytes of a head came.
     pub(super) fn head_bytes(&self) {
         if self.head_begun.load(Relaxed) == NEVER {

@@ -25,6 +25,7 @@ use super::framing::Framing;
 use super::hints::{Hints, Topic};
 use super::linger::Linger;
 use super::mistaken::{self, HANDSHAKE};
+use super::refused::Refused;
 use super::service::Requests;
 use super::shutdown::Shutdown;
 use super::stream::{Socket, Stream};
@@ -33,7 +34,7 @@ use super::watched::Watched;
 use crate::http::Peer;
 
 /// How much of an HTTP/1 upload is read at once, in bytes. Also bounds a head,
-/// but the smaller [`Limits::head_bytes`] is told in an errors document.
+/// which [`Limits::head_bytes`] does sooner.
 const READ_BUFFER: usize = 256 * 1024;
 
 /// Bytes of one HTTP/2 upload, and of all on one connection, that a client may
@@ -238,18 +239,21 @@ fn untrusted(shared: &Shared, tls: &Tls, from: Option<SocketAddr>, asked_for: Op
 async fn speak_http(shared: &Shared, stream: Stream, protocol: Protocol, from: Option<SocketAddr>) {
     let activity = Activity::new(protocol == Protocol::Http2);
     let framing = Arc::new(Framing::default());
+    let peer = Peer {
+        address: from,
+        tls: matches!(stream, Stream::Tls(_)),
+    };
+    let refused = Refused::new(shared.router.clone(), peer.clone());
     let requests = Requests {
         router: shared.router.clone(),
-        peer: Peer {
-            address: from,
-            tls: matches!(stream, Stream::Tls(_)),
-        },
+        peer,
         limits: Arc::clone(&shared.limits),
         activity: Arc::clone(&activity),
         framing: Arc::clone(&framing),
     };
     let linger = Linger::new(shared.shutdown.clone());
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), framing, linger));
+    let watched = Watched::new(stream, Arc::clone(&activity), framing, refused, linger);
+    let io = TokioIo::new(watched);
     let builder = builder(protocol, &shared.limits);
     let service = service_fn(move |request| requests.clone().answer(request));
     let mut connection = pin!(builder.serve_connection(io, service));
@@ -328,6 +332,7 @@ fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
         .header_read_timeout(None)
         // As registry:2 writes them: scripts look for `Docker-Content-Digest`.
         .title_case_headers(true)
+        .max_headers(limits.head_fields)
         .max_buf_size(READ_BUFFER);
     builder
         .http2()
@@ -335,7 +340,8 @@ fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(ERROR_RESETS)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        // Beyond it the answer has no errors document, so ours comes first.
+        .max_header_list_size(u32::try_from(limits.head_bytes * 2).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)

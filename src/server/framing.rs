@@ -1,5 +1,5 @@
 //! Finds requests of HTTP/1 that give their length twice, by `Content-Length`
-//! and by `Transfer-Encoding`.
+//! and by `Transfer-Encoding`, and keeps how the last head began.
 //!
 //! RFC 9112 section 6.3: such a request may be an attempt to smuggle another
 //! one past a proxy. hyper drops the length without a trace and keeps the
@@ -10,8 +10,9 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of a line that are looked at: the names in question and a length.
-const LINE: usize = 64;
+/// Bytes of a line that are looked at: the names in question and a length, or a
+/// method and a path for the log.
+const LINE: usize = 256;
 
 /// The heads of one connection.
 #[derive(Debug, Default)]
@@ -20,8 +21,20 @@ pub(super) struct Framing {
     scanner: Mutex<Scanner>,
 }
 
+/// What is known of a head that hyper refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// How its first line begins.
+    pub(super) line: Vec<u8>,
+    /// Whether it announces more bytes than there can be.
+    pub(super) is_oversized: bool,
+}
+
 #[derive(Debug, Default)]
 struct Scanner {
+    head: Head,
+    /// Whether the first line of the head is complete.
+    begun: bool,
     at: At,
     line: Vec<u8>,
     has_length: bool,
@@ -49,6 +62,19 @@ impl Framing {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .read(bytes, expects_head, &self.ambiguous);
+    }
+
+    /// The head that came last, as far as it came.
+    pub(super) fn head(&self) -> Head {
+        let scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut head = scanner.head.clone();
+        if !scanner.begun && !scanner.line.is_empty() {
+            head = Head {
+                line: scanner.line.clone(),
+                is_oversized: false,
+            };
+        }
+        head
     }
 
     /// Whether a head on this connection gave its length twice.
@@ -96,6 +122,11 @@ impl Scanner {
         let text = line.trim_ascii();
         if text.is_empty() {
             self.end_head();
+        } else if !self.begun {
+            self.begun = true;
+            self.head.line.clear();
+            self.head.line.extend_from_slice(text);
+            self.head.is_oversized = false;
         } else if let Some(value) = value_of(text, b"content-length:") {
             self.has_length = true;
             self.length = std::str::from_utf8(value)
@@ -103,6 +134,8 @@ impl Scanner {
                 .and_then(|value| value.trim().parse().ok())
                 // hyper refuses what is no number, and closes.
                 .unwrap_or(u64::MAX);
+            self.head.is_oversized |=
+                self.length > i64::MAX as u64 && value.trim_ascii().iter().all(u8::is_ascii_digit);
         } else if value_of(text, b"transfer-encoding:").is_some() {
             self.has_encoding = true;
         }
@@ -115,6 +148,7 @@ impl Scanner {
     }
 
     fn end_head(&mut self) {
+        self.begun = false;
         self.at = match (self.has_encoding, self.length) {
             (true, _) => At::Unknown,
             (false, 0) => At::Head,

@@ -8,36 +8,38 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// File descriptors that are kept for everything that is no connection.
 const RESERVED_FILES: u64 = 64;
 
-/// What one server allows. [`Limits::default`] is meant for use; tests choose
-/// shorter times.
+/// What one server allows: its part of `limits`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections in all; further ones wait in the kernel's queue.
+    /// `connections`: open connections in all; further ones wait in the kernel's
+    /// queue.
     pub connections: usize,
-    /// Open connections from one IPv4 address or one IPv6 /64; further ones are
+    /// `connectionsperaddress`: open connections from one IPv4 address or one IPv6 /64; further ones are
     /// closed at once. Everything behind one reverse proxy counts as one address.
     pub per_address: usize,
-    /// From the first byte to the end of the TLS handshake.
+    /// `handshaketimeout`: from the first byte to the end of the TLS handshake.
     pub handshake: Duration,
-    /// From the first byte of an HTTP/1 request's head, or from the start of a
+    /// `headertimeout`: from the first byte of an HTTP/1 request's head, or from the start of a
     /// connection, to the end of that head.
     pub head: Duration,
-    /// How long a connection may stay open without a request.
+    /// `idletimeout`: how long a connection may stay open without a request.
     pub idle: Duration,
-    /// How long a request's body may pause.
+    /// `bodytimeout`: how long a request's body may pause.
     pub body_stall: Duration,
-    /// How long we wait in all for a request's body before [`Limits::body_rate`]
+    /// `bodygrace`: how long we wait in all for a request's body before [`Limits::body_rate`]
     /// is asked for.
     pub body_grace: Duration,
-    /// Bytes per second that a request's body must reach while we wait for it.
+    /// `bodyrate`: bytes per second that a request's body must reach while we wait for it.
     pub body_rate: u64,
-    /// How long a client may take nothing of the answers that it asked for.
+    /// `answertimeout`: how long a client may take nothing of the answers that it asked for.
     pub answer_stall: Duration,
-    /// Bytes of an HTTP request's head.
+    /// `headersize`: bytes of an HTTP request's head.
     pub head_bytes: usize,
-    /// HTTP/2: requests at once on one connection.
+    /// `headers`: fields of an HTTP/1 request's head.
+    pub head_fields: usize,
+    /// `streams`: HTTP/2 requests at once on one connection.
     pub streams: u32,
-    /// HTTP/2: requests that a client may abandon in a minute before the
+    /// `resets`: HTTP/2 requests that a client may abandon in a minute before the
     /// connection is closed (CVE-2023-44487).
     pub resets_per_minute: u32,
     /// How often certificate files are looked at.
@@ -57,6 +59,7 @@ impl Default for Limits {
             body_rate: 1024,
             answer_stall: Duration::from_secs(75),
             head_bytes: 64 * 1024,
+            head_fields: 100,
             streams: 128,
             resets_per_minute: 1_000,
             certificate_poll: Duration::from_secs(5),

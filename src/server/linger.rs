@@ -1,4 +1,5 @@
-//! The last moment of a connection when the process is about to end.
+//! The last moment of a connection when the process is about to end, or when
+//! the client was refused while it was still sending.
 //!
 //! What was handed to the kernel is not with the client yet: megabytes may wait
 //! in the socket for a slow one, and in a container the network goes with the
@@ -18,10 +19,14 @@ use super::shutdown::Shutdown;
 /// How long a client that has everything may take to close.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long one that was refused may go on sending.
+const REFUSED: Duration = Duration::from_secs(2);
+
 /// Waits for the other end, if the process is about to end.
 #[derive(Debug)]
 pub(super) struct Linger {
     shutdown: Shutdown,
+    refused: bool,
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -29,8 +34,15 @@ impl Linger {
     pub(super) fn new(shutdown: Shutdown) -> Self {
         Self {
             shutdown,
+            refused: false,
             patience: None,
         }
+    }
+
+    /// What the client still sends is read for a moment: unread bytes would turn
+    /// the close into a reset, and the answer would be lost.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
     }
 
     /// Ready when the other end has closed `stream`, to which everything was
@@ -40,12 +52,14 @@ impl Linger {
         stream: &mut (impl AsyncRead + Unpin),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.shutdown.is_draining() {
-            return Poll::Ready(Ok(()));
-        }
+        let patience = match (self.shutdown.is_draining(), self.refused) {
+            (true, _) => PATIENCE,
+            (false, true) => REFUSED,
+            (false, false) => return Poll::Ready(Ok(())),
+        };
         let patience = self
             .patience
-            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
         if patience.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }

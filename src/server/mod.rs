@@ -4,8 +4,8 @@
 //! A connection walks through these files: `listener` (the socket) and `accept`
 //! (the loop, `slots` for how many), `connection` (its life: `mistaken` for the
 //! wrong protocol, [`tls`] for the handshake), `watched` and `body` (bytes that
-//! must keep moving, told to `activity`, which knows the deadlines; `framing`),
-//! `service` (one request). [`shutdown`] is how all of it ends.
+//! must keep moving, told to `activity`, which knows the deadlines; `framing`;
+//! `refused` for what is no request), `service` (one request). [`shutdown`] is how all of it ends.
 
 pub mod certificates;
 pub mod shutdown;
@@ -21,6 +21,7 @@ mod limits;
 mod linger;
 mod listener;
 mod mistaken;
+mod refused;
 mod service;
 mod slots;
 mod stream;

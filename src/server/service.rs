@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::HOST;
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::Service;
 
@@ -15,7 +15,7 @@ use super::Limits;
 use super::activity::Activity;
 use super::body::{Answer, Received};
 use super::framing::Framing;
-use crate::http::{DOCKER_API_VERSION, Peer};
+use crate::http::{Peer, Refusal};
 use crate::oci::ErrorCode;
 
 /// What all requests of one connection share.
@@ -29,26 +29,25 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// Has a request answered by the router, or refuses it.
+    /// Has a request answered by the router, which is told what is wrong with it.
     pub(super) async fn answer(
         mut self,
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let mut running = self.activity.begin();
-        let response = match self.refusal(&request) {
-            Some(refusal) => refusal,
-            None => {
-                let mut request = request.map(|body| Body::new(Received::new(body, &self.limits)));
-                request.extensions_mut().insert(self.peer.clone());
-                self.router.call(request).await?
-            }
-        };
+        let refusal = self.refusal(&request);
+        let mut request = request.map(|body| Body::new(Received::new(body, &self.limits)));
+        request.extensions_mut().insert(self.peer.clone());
+        if let Some(refusal) = refusal {
+            request.extensions_mut().insert(refusal);
+        }
+        let response = self.router.call(request).await?;
         running.answered();
         Ok(response.map(|body| Answer::new(body, running)))
     }
 
     /// What no request may be, on whatever path (RFC 9112 sections 3.2 and 6.3).
-    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Refusal> {
         let http1 = request.version() <= Version::HTTP_11;
         if http1 && self.framing.is_ambiguous() {
             return Some(refuse(
@@ -84,14 +83,13 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     target + headers.sum::<usize>()
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(errors(message)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
-    response
+fn refuse(status: StatusCode, message: &str) -> Refusal {
+    Refusal {
+        status,
+        code: ErrorCode::Unsupported,
+        message: message.to_owned(),
+        cause: None,
+    }
 }
 
 /// An errors document (distribution-spec, "Error Codes").

@@ -1,10 +1,12 @@
 //! How many connections are open, in all and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::http::neighbourhood;
 
 /// Counts connections; see [`super::Limits::connections`] and
 /// [`super::Limits::per_address`].
@@ -81,17 +83,6 @@ impl Drop for Slot {
             if *count == 0 {
                 taken.remove(address);
             }
-        }
-    }
-}
-
-/// Whom an address stands for: one host has a whole IPv6 /64 to choose from.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

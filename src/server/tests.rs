@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http_body_util::BodyExt;
 use tempfile::TempDir;
@@ -22,7 +23,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::certificates::{self, Issued};
 use super::tls::{ClientAuth, Settings as TlsSettings, Version};
 use super::*;
-use crate::http::Peer;
+use crate::http::{Peer, Refusal};
 
 /// A server that runs.
 struct Running {
@@ -91,7 +92,8 @@ async fn start(settings: Settings, limits: Limits) -> Running {
                     Err(error) => format!("error: {}", chain(&error)),
                 }
             }),
-        );
+        )
+        .layer(axum::middleware::from_fn(refused_first));
     let shutdown = Shutdown::new();
     Running {
         address: server
@@ -115,6 +117,14 @@ impl Running {
         let mut client = self.connect().await;
         client.write_all(bytes).await.unwrap();
         read_all(&mut client).await
+    }
+}
+
+/// As the real router does it.
+async fn refused_first(request: Request, next: axum::middleware::Next) -> Response {
+    match request.extensions().get::<Refusal>() {
+        Some(refusal) => refusal.clone().into_response(),
+        None => next.run(request).await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A connection's bytes on their way to and from hyper: notes when heads begin
-//! and whether anything leaves, and looks for ambiguous framing.
+//! and whether anything leaves, looks for ambiguous framing, and replaces what
+//! hyper answers by itself.
 
 use std::io;
 use std::pin::Pin;
@@ -11,14 +12,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 use super::framing::Framing;
 use super::linger::Linger;
+use super::refused::{self, Refused};
 use super::stream::Stream;
 
 /// A stream and the watchers of its connection.
-#[derive(Debug)]
 pub(super) struct Watched {
     stream: Stream,
     activity: Arc<Activity>,
     framing: Arc<Framing>,
+    refused: Refused,
     linger: Linger,
     /// Whether nothing more is written.
     shut: bool,
@@ -29,12 +31,14 @@ impl Watched {
         stream: Stream,
         activity: Arc<Activity>,
         framing: Arc<Framing>,
+        refused: Refused,
         linger: Linger,
     ) -> Self {
         Self {
             stream,
             activity,
             framing,
+            refused,
             linger,
             shut: false,
         }
@@ -54,6 +58,28 @@ impl Watched {
             self.activity.head_bytes();
         }
         self.framing.received(bytes, expects_head);
+    }
+
+    /// Writes another answer in place of `bytes`, if these are one that hyper
+    /// made by itself; `None` if they are not.
+    fn poll_instead(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Option<io::Result<usize>>> {
+        if !self.refused.is_sending() {
+            if !self.activity.is_in_head() {
+                return Poll::Ready(None);
+            }
+            let Some(status) = refused::status(bytes) else {
+                return Poll::Ready(None);
+            };
+            self.refused.begin(status, &self.framing.head());
+            self.linger.refuse();
+        }
+        let written = ready!(self.refused.poll_write(&mut self.stream, context));
+        self.activity.wrote();
+        Poll::Ready(Some(written.map(|()| bytes.len())))
     }
 }
 
@@ -76,6 +102,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(written) = ready!(self.poll_instead(context, bytes)) {
+            return Poll::Ready(written);
+        }
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         if result.is_ready() {
             self.activity.wrote();
@@ -88,6 +117,13 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Such an answer has no body, so it comes in one piece.
+        let mut pieces = slices.iter().filter(|slice| !slice.is_empty());
+        if let (Some(only), None) = (pieces.next(), pieces.next())
+            && let Some(written) = ready!(self.poll_instead(context, only))
+        {
+            return Poll::Ready(written);
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         if result.is_ready() {
             self.activity.wrote();

@@ -12,6 +12,7 @@ pub(crate) mod faulty;
 pub mod files;
 pub mod layout;
 pub mod object;
+pub mod room;
 
 use std::io;
 use std::ops::Range;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use layout::{Key, Prefix, Stage};
+pub use room::{Floor, Room};
 
 /// The driver that `storage` of the configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +213,10 @@ pub struct Space {
     pub free: u64,
     /// Bytes in all.
     pub total: u64,
+    /// Files that may still be made.
+    pub free_files: u64,
+    /// Files in all; 0 if the volume has no bound of them.
+    pub total_files: u64,
 }
 
 /// Why the store could not do it. The text is for the log: it may name paths.

@@ -41,6 +41,13 @@ pub struct Settings {
     pub realm: String,
     /// The file of users.
     pub path: PathBuf,
+    /// `limits.loginqueue`: how many verifications may wait for a processor.
+    pub queue: usize,
+}
+
+impl Settings {
+    /// At 60 ms each, about as long as a client waits.
+    pub const QUEUE: usize = 64;
 }
 
 /// Verifies credentials against a users file.
@@ -52,14 +59,14 @@ pub(super) struct Htpasswd {
 
 impl Htpasswd {
     /// Reads the file; makes it, as registry:2 does, if there is none.
-    pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<Notice>), AuthError> {
+    pub(super) fn open(path: PathBuf, queue: usize) -> Result<(Self, Vec<Notice>), AuthError> {
         let kind = NewHash::Bcrypt(FIRST_USER_COST);
         let created = create_with_random_password(&path, FIRST_USER, kind)?;
         let (file, notices) = Follower::open(path)?;
         let htpasswd = Self {
             file,
             key: Key::random()?,
-            verifier: Verifier::new(),
+            verifier: Verifier::new(queue),
         };
         let created = created.map(Notice::Created);
         Ok((htpasswd, created.into_iter().chain(notices).collect()))

@@ -39,6 +39,7 @@ impl Users {
         let settings = auth::Settings::Htpasswd(Settings {
             realm: "Registry Realm".to_owned(),
             path: path.clone(),
+            queue: Settings::QUEUE,
         });
         let (auth, notices) = Authenticator::open(settings).unwrap();
         Self {
@@ -223,6 +224,7 @@ fn a_realm_with_a_line_break_is_refused() {
     let settings = auth::Settings::Htpasswd(Settings {
         realm: "a\nb".to_owned(),
         path: "/nonexistent/htpasswd".into(),
+        queue: Settings::QUEUE,
     });
     assert!(matches!(
         Authenticator::open(settings),

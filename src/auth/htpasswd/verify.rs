@@ -17,10 +17,6 @@ use super::remember::Tag;
 use crate::auth::Unidentified;
 use crate::auth::password::Password;
 
-/// How many verifications may wait for a processor: at 60 ms each, about as
-/// long as a client waits.
-const MAX_WAITING: usize = 64;
-
 /// Runs verifications on blocking threads, within bounds.
 pub(super) struct Verifier {
     /// Running and waiting.
@@ -31,9 +27,10 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) fn new() -> Self {
+    /// `waiting` is how many may wait for a processor.
+    pub(super) fn new(waiting: usize) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self::with_bounds(processors, MAX_WAITING)
+        Self::with_bounds(processors, waiting)
     }
 
     fn with_bounds(processors: usize, waiting: usize) -> Self {
@@ -149,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn verifies_and_counts() {
-        let verifier = Verifier::new();
+        let verifier = Verifier::new(64);
         assert_eq!(verifier.verify(hash(), password("gordon")).await, Ok(true));
         assert_eq!(verifier.verify(hash(), password("x")).await, Ok(false));
         assert_eq!(verifier.hashes(), 2);
@@ -174,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_credentials_at_once_cost_one_hash() {
-        let verifier = Verifier::with_bounds(1, MAX_WAITING);
+        let verifier = Verifier::with_bounds(1, 64);
         let processor = verifier.processors.acquire().await.unwrap();
         let flights = Flights::default();
         let hash = hash();

@@ -10,7 +10,7 @@ use super::super::DEFAULT_DRAIN;
 use super::super::section::Section;
 use super::super::values::{address, boolean, text, word};
 use super::tls::tls;
-use crate::http::Settings;
+use crate::http::{Limits, Settings};
 use crate::observe::debug;
 use crate::server::{self, Listen};
 
@@ -18,13 +18,14 @@ const DEFAULT_ADDRESS: &str = ":5000";
 const DEFAULT_METRICS: &str = "/metrics";
 
 /// What stands in answers.
-pub(super) fn wire(http: &Section<'_>) -> Settings {
+pub(super) fn wire(http: &Section<'_>, limits: Limits) -> Settings {
     let relative = http.read("relativeurls", boolean).unwrap_or(false);
     let external_url = http.read("host", external_url);
     Settings {
         prefix: http.read("prefix", prefix).unwrap_or_default(),
         external_url: external_url.filter(|_| !relative),
         headers: headers(&http.section("headers")),
+        limits,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A checked tree into each room's own settings.
 
 mod http;
+mod limits;
 mod objects;
 mod observe;
 mod registry;
@@ -25,9 +26,13 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
         log: observe::log(&root),
         storage: storage::storage(&root.section("storage")),
         registry: registry::registry(&root),
-        auth: registry::auth(&root.section("auth")),
-        http: http::wire(&root.section("http")),
+        auth: registry::auth(
+            &root.section("auth"),
+            limits::login_queue(&root.section("limits")),
+        ),
+        http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),
+        limits: limits::server(&root.section("limits")),
         pause: http::pause(&root.section("http")),
         debug: http::debug(&root.section("http").section("debug")),
         health: observe::health(&root.section("health")),

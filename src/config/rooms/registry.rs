@@ -6,6 +6,7 @@ use regex_lite::Regex;
 
 use super::super::section::Section;
 use super::super::values::{boolean, number, period, text, word};
+use super::limits;
 use crate::auth;
 use crate::registry::{IndexChildren, Platform, Purging, Settings, Validation};
 
@@ -31,11 +32,12 @@ pub(super) fn registry(root: &Section<'_>) -> Settings {
             defaults.catalog_page,
         ),
         tags_page: page(&root.section("tags"), "maxtags", defaults.tags_page),
+        limits: limits::registry(&root.section("limits")),
     }
 }
 
-/// `auth`.
-pub(super) fn auth(section: &Section<'_>) -> auth::Settings {
+/// `auth`, and how many logins wait.
+pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
     let types: Vec<&str> = section.names().collect();
     if types.len() > 1 {
         section.problem(format!("several types ({}); leave one", types.join(", ")));
@@ -49,6 +51,7 @@ pub(super) fn auth(section: &Section<'_>) -> auth::Settings {
     auth::Settings::Htpasswd(auth::htpasswd::Settings {
         realm: realm.unwrap_or_default(),
         path: PathBuf::from(path.unwrap_or_default()),
+        queue,
     })
 }
 

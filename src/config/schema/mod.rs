@@ -4,6 +4,7 @@
 //! here.
 
 mod http;
+mod limits;
 mod objects;
 mod observe;
 mod operations;
@@ -23,6 +24,8 @@ pub(super) struct Key {
     pub default: &'static str,
     /// A sentence for docs/configuration.md.
     pub remark: &'static str,
+    /// The least and the most that it may be, as they would be written.
+    pub range: Option<(&'static str, &'static str)>,
     /// Its part of a `REGISTRY_` variable, where that is not its name: there
     /// registry:2 takes the words of its source.
     pub variable: Option<&'static str>,
@@ -52,6 +55,8 @@ pub(super) enum Kind {
     Bool,
     /// A whole number.
     Integer,
+    /// Bytes: a whole number, perhaps with a unit (`64KiB`).
+    Size,
     /// A Go duration: `10s`, `1h30m`; a number alone counts nanoseconds.
     Duration,
     /// One of these words.
@@ -84,6 +89,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     observe::HEALTH,
     operations::CATALOG,
     operations::TAGS,
+    limits::LIMITS,
     operations::PROXY,
     operations::VALIDATION,
     operations::POLICY,
@@ -98,6 +104,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
         verdict: Verdict::Honoured,
         default: "",
         remark: "",
+        range: None,
         variable: None,
         secret: false,
     }
@@ -111,6 +118,11 @@ impl Key {
 
     const fn remark(mut self, remark: &'static str) -> Self {
         self.remark = remark;
+        self
+    }
+
+    const fn within(mut self, least: &'static str, most: &'static str) -> Self {
+        self.range = Some((least, most));
         self
     }
 
@@ -169,6 +181,7 @@ impl Kind {
             Self::Path => "path".to_owned(),
             Self::Bool => "boolean".to_owned(),
             Self::Integer => "number".to_owned(),
+            Self::Size => "size".to_owned(),
             Self::Duration => "duration".to_owned(),
             Self::Word(words) => words
                 .iter()

@@ -1,5 +1,6 @@
 //! Whole files and environments: what they mean.
 
+mod limits;
 mod messages;
 mod objects;
 mod shipped;

@@ -3,6 +3,7 @@
 
 mod process;
 mod requests;
+mod room;
 mod storage;
 
 use std::fmt;
@@ -17,6 +18,8 @@ pub(super) use storage::StorageTimes;
 
 use self::process::Process;
 use self::requests::RequestMetrics;
+use self::room::{RoomMetrics, Watched};
+use crate::storage::Room;
 
 /// The type of what [`Metrics::text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +32,7 @@ struct Inner {
     registry: Registry,
     requests: RequestMetrics,
     storage: StorageTimes,
+    room: Watched,
 }
 
 impl Metrics {
@@ -43,10 +47,13 @@ impl Metrics {
             Info::new([("version", version)]),
         );
         registry.register_collector(Box::new(Process));
+        let room = Watched::default();
+        registry.register_collector(Box::new(RoomMetrics(room.clone())));
         Self(Arc::new(Inner {
             registry,
             requests,
             storage,
+            room,
         }))
     }
 
@@ -54,6 +61,12 @@ impl Metrics {
     /// until the value is dropped.
     pub fn request(&self, path: &str) -> InFlight {
         self.0.requests.begin(path)
+    }
+
+    /// Shows how much room there is. The first one counts.
+    pub fn watch_room(&self, room: Room) {
+        // One process has one store.
+        let _ = self.0.room.set(room);
     }
 
     /// The exposition, of [`CONTENT_TYPE`].

@@ -220,6 +220,8 @@ impl Store for Files {
             Ok(Some(Space {
                 free: volume.f_bavail.saturating_mul(volume.f_frsize),
                 total: volume.f_blocks.saturating_mul(volume.f_frsize),
+                free_files: volume.f_favail,
+                total_files: volume.f_files,
             }))
         };
         self.run(measure).await
