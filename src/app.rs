@@ -2,6 +2,7 @@
 //! and ends them in order. The only file that knows every part.
 
 pub mod storage;
+pub mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

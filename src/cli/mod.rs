@@ -2,6 +2,7 @@
 //! usage, 3 found problems, 4 not found, 78 configuration.
 
 mod ask;
+mod check;
 mod config;
 mod doctor;
 mod healthcheck;
@@ -39,6 +40,8 @@ enum Command {
     Htpasswd(htpasswd::HtpasswdArgs),
     /// Look whether what the registry uses works, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Look whether what is stored is whole, and mend it
+    Check(check::CheckArgs),
     /// Ask a running registry whether it answers, for containers
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::User(args) => user::run(args),
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Check(args) => check::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }

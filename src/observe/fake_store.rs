@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::storage::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 
 #[derive(Default)]
@@ -47,6 +47,10 @@ impl Store for FakeStore {
 
     async fn delete(&self, _: &Key) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    async fn set_aside(&self, _: &Key, _: &Key, _: &Meta) -> Result<Aside, StorageError> {
+        Ok(Aside::Changed)
     }
 
     async fn delete_all(&self, _: &Prefix) -> Result<(), StorageError> {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::metrics::{Metrics, StorageTimes};
 use crate::storage::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 
 /// Any store, timed as `registry_storage_action_seconds{driver,action}`; the
@@ -80,6 +80,11 @@ impl<S: Store + ?Sized> Store for Metered<S> {
 
     async fn delete(&self, key: &Key) -> Result<(), StorageError> {
         self.timed("delete", self.store.delete(key)).await
+    }
+
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
+        self.timed("set_aside", self.store.set_aside(key, to, version))
+            .await
     }
 
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
@@ -201,6 +206,13 @@ mod tests {
             Created::New
         );
         store.delete(&key).await.unwrap();
+        let meta = Meta {
+            size: 1,
+            modified: std::time::SystemTime::UNIX_EPOCH,
+            assembled: true,
+        };
+        let aside = store.set_aside(&key, &key, &meta).await.unwrap();
+        assert_eq!(aside, Aside::Changed);
         store.delete_all(&prefix).await.unwrap();
         assert!(store.children(&prefix, None, 9).await.unwrap().is_empty());
         assert!(!store.exists(&prefix).await.unwrap());
@@ -227,6 +239,7 @@ mod tests {
             "put",
             "create",
             "delete",
+            "set_aside",
             "delete_all",
             "children",
             "exists",

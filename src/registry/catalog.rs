@@ -54,6 +54,23 @@ impl Registry {
         self.walk(None, "", false, 0, visit).await.map(drop)
     }
 
+    /// The directories that a repository's name leads to, greater than `after`,
+    /// at most `limit`, whether or not they have manifests.
+    pub(super) async fn directories(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, Error> {
+        let mut names = Vec::new();
+        let mut visit = |name| {
+            names.push(name);
+            names.len() < limit
+        };
+        self.walk(None, after.unwrap_or_default(), false, 0, &mut visit)
+            .await?;
+        Ok(names)
+    }
+
     /// Visits what lies below `parent` and is greater than `after`; `false` if
     /// the visitor has enough.
     fn walk<'a>(

@@ -9,6 +9,7 @@
 
 mod blobs;
 mod catalog;
+pub mod check;
 mod deleting;
 mod error;
 mod fallback;

@@ -90,7 +90,8 @@ impl Repository {
             .collect()
     }
 
-    fn must_exist(&self, part: &Part) -> bool {
+    /// Whether a manifest is refused without this part.
+    pub(super) fn must_exist(&self, part: &Part) -> bool {
         match &part.kind {
             PartKind::Blob => true,
             PartKind::ForeignLayer => part.urls.is_empty(),

@@ -101,7 +101,7 @@ impl Registry {
     }
 
     /// When an upload was started; `None` if there is only something left of it.
-    async fn started(&self, stage: &Stage) -> Result<Option<SystemTime>, Error> {
+    pub(super) async fn started(&self, stage: &Stage) -> Result<Option<SystemTime>, Error> {
         let record = stage.started_at();
         let Some(text) = self.store().get(&record).await? else {
             return Ok(None);

@@ -161,7 +161,8 @@ impl Repository {
     }
 }
 
-fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
+/// What the referrers API tells of a manifest.
+pub(super) fn descriptor(manifest: &Manifest, digest: &Digest, size: u64) -> Descriptor {
     Descriptor {
         media_type: manifest.media_type.as_str().to_owned(),
         digest: digest.clone(),

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 
 /// Which method was called.
@@ -22,6 +22,7 @@ pub(crate) enum Verb {
     Put,
     Create,
     Delete,
+    SetAside,
     DeleteAll,
     Children,
     Exists,
@@ -41,10 +42,21 @@ pub(crate) enum Verb {
 impl Verb {
     /// Whether the method changes the store.
     pub(crate) fn writes(self) -> bool {
-        use Verb::{Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put};
+        use Verb::{
+            Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put, SetAside,
+        };
         matches!(
             self,
-            Put | Create | Delete | DeleteAll | Begin | Append | Keep | Publish | Discard | Probe
+            Put | Create
+                | Delete
+                | SetAside
+                | DeleteAll
+                | Begin
+                | Append
+                | Keep
+                | Publish
+                | Discard
+                | Probe
         )
     }
 }
@@ -209,6 +221,10 @@ impl Store for Faulty {
         self.script
             .call(Verb::Delete, key.as_str(), self.inner.delete(key))
             .await
+    }
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
+        let act = self.inner.set_aside(key, to, version);
+        self.script.call(Verb::SetAside, key.as_str(), act).await
     }
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
         let act = self.inner.delete_all(prefix);

@@ -14,6 +14,8 @@
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
 //!   wharf/store-id                                        wharf: which store this is, a UUID
+//!   wharf/scrub                                           wharf: how far the scrub is
+//!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
 //!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
 //!
@@ -22,10 +24,12 @@
 //! registry:2 keeps content that was pushed by its SHA-512 digest. A tag's
 //! links hold the digest of the revision that they name.
 
-use crate::oci::{Digest, RepositoryName, Tag, UploadId};
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 
 const REPOSITORIES: &str = "docker/registry/v2/repositories";
 const BLOBS: &str = "docker/registry/v2/blobs";
+const QUARANTINE: &str = "docker/registry/v2/wharf/quarantine";
+const PIECES: &str = "docker/registry/v2/wharf/pieces";
 
 /// The name of one object. Its components never are `.` or `..`, since only
 /// this module makes keys, from parsed types.
@@ -50,7 +54,7 @@ impl Key {
     /// object store. One record for each key.
     pub(super) fn pieces(&self) -> Self {
         Self(format!(
-            "docker/registry/v2/wharf/pieces/{}",
+            "{PIECES}/{}",
             self.0
                 .trim_start_matches("docker/registry/v2/")
                 .replace('/', "~")
@@ -207,11 +211,7 @@ fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
 }
 
 /// The referrers of one subject whose own digests use one algorithm.
-pub fn referrers_by(
-    repository: &RepositoryName,
-    subject: &Digest,
-    algorithm: crate::oci::Algorithm,
-) -> Prefix {
+pub fn referrers_by(repository: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> Prefix {
     Prefix(format!(
         "{}/{algorithm}",
         referrers(repository, subject).as_str()
@@ -249,7 +249,76 @@ pub fn upload(repository: &RepositoryName, id: &UploadId) -> Stage {
     Stage(format!("{REPOSITORIES}/{repository}/_uploads/{id}"))
 }
 
+/// Everything of one upload session.
+pub fn upload_all(stage: &Stage) -> Prefix {
+    stage.all()
+}
+
 /// The upload sessions of a repository, one child each.
 pub fn uploads(repository: &RepositoryName) -> Prefix {
     Prefix(format!("{REPOSITORIES}/{repository}/_uploads"))
+}
+
+/// The blobs whose digests begin with two hex digits: one child each.
+pub fn blob_shard(algorithm: Algorithm, shard: &str) -> Prefix {
+    Prefix(format!("{BLOBS}/{algorithm}/{shard}"))
+}
+
+/// The blobs that are not put together yet, in an object store: a child each,
+/// which [`piece_digest`] reads.
+pub fn pieces() -> Prefix {
+    Prefix(PIECES.to_owned())
+}
+
+/// The digest in a child's name of [`pieces`].
+pub fn piece_digest(name: &str) -> Option<Digest> {
+    let key = format!("docker/registry/v2/{}", name.replace('~', "/"));
+    let mut parts = key.strip_prefix(BLOBS)?.split('/').skip(1);
+    let (algorithm, hex) = (parts.next()?, parts.nth(1)?);
+    let digest: Digest = format!("{algorithm}:{hex}").parse().ok()?;
+    (blob_data(&digest).0 == key).then_some(digest)
+}
+
+/// The blobs that a repository holds by digests of one algorithm.
+pub fn layers_by(repository: &RepositoryName, algorithm: Algorithm) -> Prefix {
+    Prefix(format!("{}/{algorithm}", layers(repository).0))
+}
+
+/// The manifests that a repository holds by digests of one algorithm.
+pub fn revisions_by(repository: &RepositoryName, algorithm: Algorithm) -> Prefix {
+    Prefix(format!("{}/revisions/{algorithm}", manifests(repository).0))
+}
+
+/// The manifests that a tag ever named by digests of one algorithm.
+pub fn tag_history_by(repository: &RepositoryName, name: &Tag, algorithm: Algorithm) -> Prefix {
+    Prefix(format!("{}/index/{algorithm}", tag(repository, name).0))
+}
+
+/// The subjects that referrers are recorded for, by digests of one algorithm.
+pub fn subjects_by(repository: &RepositoryName, algorithm: Algorithm) -> Prefix {
+    Prefix(format!("{}/_referrers/{algorithm}", below(repository).0))
+}
+
+/// The blobs that were set aside: a child for each digest's hex part.
+pub fn quarantine(algorithm: Algorithm) -> Prefix {
+    Prefix(format!("{QUARANTINE}/{algorithm}"))
+}
+
+/// What was set aside of one blob: a child for each time.
+pub fn quarantined(digest: &Digest) -> Prefix {
+    Prefix(format!(
+        "{QUARANTINE}/{}/{}",
+        digest.algorithm(),
+        digest.hex()
+    ))
+}
+
+/// Where a damaged blob is set aside. `time` is one component.
+pub fn quarantined_at(digest: &Digest, time: &str) -> Key {
+    Key(format!("{}/{time}", quarantined(digest).0))
+}
+
+/// How far the scrub of this store is.
+pub fn scrub() -> Key {
+    Key("docker/registry/v2/wharf/scrub".to_owned())
 }

@@ -72,6 +72,14 @@ pub trait Store: Send + Sync + 'static {
     /// Removes a key; absent is success; durable on return.
     async fn delete(&self, key: &Key) -> Result<(), StorageError>;
 
+    /// Moves one version of a key to another key, which nobody else writes:
+    /// the version that [`Store::head`] or [`Store::open`] told of. Another
+    /// version stays where it is, or comes back there. Durable on return.
+    ///
+    /// In an object store a push of the same key within the last round trip is
+    /// moved too.
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError>;
+
     /// Removes everything under a prefix; absent is success; durable on return.
     /// Not atomic: a reader may see part of it gone.
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError>;
@@ -195,6 +203,15 @@ pub enum Created {
     New,
     /// Somebody else's content is there and was left alone.
     Exists,
+}
+
+/// What [`Store::set_aside`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// The version was moved.
+    Moved,
+    /// The key has another version by now, or none.
+    Changed,
 }
 
 /// One name directly under a prefix.

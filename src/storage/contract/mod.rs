@@ -5,6 +5,7 @@
 //! What survives a power cut can't be shown here: `files/durable_tests.rs`
 //! shows the order of writes.
 
+pub(crate) mod aside;
 pub(crate) mod prefixes;
 pub(crate) mod records;
 pub(crate) mod uploads;
@@ -36,6 +37,9 @@ macro_rules! stamp_contract {
                 an_open_object_keeps_its_version, readers_never_see_a_mixture, ranges_are_exact,
                 large_content_streams_in_parts, records_are_bounded, an_empty_record_is_there,
                 create_lets_one_writer_win, create_leaves_the_first, delete_is_seen_by_all,
+            }
+            aside {
+                set_aside_moves_the_version_that_was_seen, set_aside_leaves_every_other_version,
             }
             prefixes {
                 delete_all_takes_everything_below, delete_all_tolerates_writers,

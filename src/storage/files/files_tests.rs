@@ -243,3 +243,47 @@ async fn a_volume_that_is_only_read_need_not_be_writable() {
     };
     assert!(Files::open_read_only(&missing).is_err());
 }
+
+/// Whoever sets a version aside while others push never keeps a pushed one.
+#[tokio::test(flavor = "multi_thread")]
+async fn set_aside_never_keeps_what_was_pushed_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, pusher) = (opened(dir.path()), opened(dir.path()));
+    let digest = Algorithm::Sha256.digest(b"good");
+    let key = layout::blob_data(&digest);
+    let mut moved = 0;
+    for round in 0..150 {
+        store.put(&key, Bytes::from_static(b"bad!")).await.unwrap();
+        let version = store.head(&key).await.unwrap().unwrap();
+        let to = layout::quarantined_at(&digest, &format!("{round}"));
+        let push = pusher.put(&key, Bytes::from_static(b"good"));
+        let (aside, pushed) = tokio::join!(store.set_aside(&key, &to, &version), push);
+        pushed.unwrap();
+        moved += usize::from(aside.unwrap() == Aside::Moved);
+        assert_eq!(store.get(&key).await.unwrap().unwrap(), "good");
+        if let Some(kept) = store.get(&to).await.unwrap() {
+            assert_eq!(kept, "bad!");
+        }
+    }
+    assert!(moved > 0);
+}
+
+#[test]
+fn directories_that_lead_into_themselves_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    fs::create_dir(&a).unwrap();
+    fs::create_dir(&b).unwrap();
+    for (name, target) in [("self", "."), ("up", ".."), ("across", "../b")] {
+        std::os::unix::fs::symlink(target, a.join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("../a", b.join("back")).unwrap();
+    let dirs = |path: &Path| {
+        let listed = list::children(path, None, 10).unwrap();
+        let dirs = listed.into_iter().filter(|child| child.is_prefix);
+        dirs.map(|child| child.name).collect::<Vec<_>>()
+    };
+    assert_eq!(dirs(&a), ["across"]);
+    assert_eq!(dirs(&a.join("across")), Vec::<String>::new());
+    assert_eq!(dirs(&b), ["back"]);
+}

@@ -4,6 +4,7 @@
 use std::collections::BinaryHeap;
 use std::fs::{self, DirEntry};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::durable::TEMPORARY;
@@ -39,7 +40,7 @@ fn smallest(dir: &Path, after: Option<&str>, limit: usize) -> io::Result<Vec<Chi
         {
             continue;
         }
-        let is_prefix = is_dir(&entry);
+        let is_prefix = is_dir(dir, &entry);
         // A directory may be called so: `1.0.tmp` is a tag.
         if !is_prefix && name.ends_with(TEMPORARY) {
             continue;
@@ -53,10 +54,17 @@ fn smallest(dir: &Path, after: Option<&str>, limit: usize) -> io::Result<Vec<Chi
 }
 
 /// Without asking the file system where the directory says it itself; a link
-/// counts as what it leads to.
-fn is_dir(entry: &DirEntry) -> bool {
+/// counts as what it leads to, unless that is a directory that we came through:
+/// whoever walks the tree would never end.
+fn is_dir(dir: &Path, entry: &DirEntry) -> bool {
     match entry.file_type() {
-        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir()),
+        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|target| {
+            let is_target = |above: &Path| {
+                fs::metadata(above)
+                    .is_ok_and(|above| (above.dev(), above.ino()) == (target.dev(), target.ino()))
+            };
+            target.is_dir() && !dir.ancestors().any(is_target)
+        }),
         Ok(kind) => kind.is_dir(),
         Err(_) => false,
     }

@@ -5,6 +5,7 @@
 //! reads answer from its page cache where they can.
 
 mod append;
+mod aside;
 mod blocks;
 mod cached;
 mod disk;
@@ -15,6 +16,7 @@ mod list;
 mod read;
 mod root;
 mod stage;
+mod survey;
 mod workers;
 
 use std::path::{Path, PathBuf};
@@ -31,10 +33,11 @@ use self::durable::Durable;
 use self::fault::{during, unread, unwritten};
 use self::read::{EAGER, Reader, Source};
 use self::stage::Session;
+pub use self::survey::{Oddity, Survey};
 use self::workers::Workers;
 use super::{
-    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
 
@@ -150,6 +153,13 @@ impl Store for Files {
     async fn delete(&self, key: &Key) -> Result<(), StorageError> {
         let path = self.path(key.as_str());
         self.run(move |durable| durable.delete(&path).map_err(unwritten))
+            .await
+    }
+
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
+        let (from, to) = (self.path(key.as_str()), self.path(to.as_str()));
+        let version = *version;
+        self.run(move |durable| aside::set_aside(durable, &from, &to, &version))
             .await
     }
 

@@ -6,6 +6,7 @@
 //! able to do. The store is the only state: any number of processes use it at
 //! once.
 
+mod aside;
 mod assemble;
 mod buffer;
 mod connect;
@@ -40,8 +41,8 @@ use self::fault::{absent, advice, chain, failed};
 use self::read::{Remote, Scattered, meta};
 use self::upload::ObjectUpload;
 use super::{
-    Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage, StorageError,
-    Store, Upload,
+    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
 
@@ -264,6 +265,10 @@ impl Store for Objects {
     async fn delete(&self, key: &Key) -> Result<(), StorageError> {
         let deleted = self.client.store.delete(&self.key_path(key)).await;
         absent("delete", key.as_str(), deleted).map(drop)
+    }
+
+    async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
+        self.move_version(key, to, version).await
     }
 
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
