@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use wharf::auth::htpasswd::edit;
 use wharf::auth::htpasswd::hash::{Hash, NewHash};
 use wharf::auth::password::Password;
-use wharf::auth::{self, Authenticator, Identity, Unidentified};
+use wharf::auth::{Authenticator, Identity, Unidentified};
 
 const USER: &str = "alice";
 const LOGIN: &[u8] = b"alice:s3cret:\xc3\xa4";
@@ -22,10 +22,8 @@ thread_local! {
         let path = directory.path().join("users");
         add(&path);
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let settings = auth::htpasswd::Settings { realm: "r".to_owned(), path };
-        let opened = runtime.block_on(async {
-            Authenticator::open(auth::Settings::Htpasswd(settings))
-        });
+        let settings = super::site::users(&path);
+        let opened = runtime.block_on(async { Authenticator::open(settings) });
         (directory, runtime, opened.unwrap().0)
     });
 }

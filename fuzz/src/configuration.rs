@@ -18,7 +18,8 @@ pub fn run(data: &[u8]) {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let names: Vec<String> = variables.iter().map(|(name, _)| name.clone()).collect();
-    let lines = text.lines().count().max(1) as u64 + 1;
+    // To YAML a carriage return alone is a line's end too.
+    let lines = text.matches(['\r', '\n']).count() as u64 + 1;
     let told = match Config::load(Path::new("config.yml"), text, variables.into_iter()) {
         Ok(loaded) => loaded.notes.into_iter().map(|note| (note.origin, note.text)).collect(),
         Err(problems) => {

@@ -8,7 +8,7 @@ use arbitrary::Unstructured;
 use wharf::auth::htpasswd::edit;
 use wharf::auth::htpasswd::hash::{Cost, Hash};
 use wharf::auth::user_name::UserName;
-use wharf::auth::{self, AuthError, Authenticator};
+use wharf::auth::{AuthError, Authenticator};
 
 /// An edit, a name (mostly one of few), and the content of the file.
 pub fn run(data: &[u8]) {
@@ -36,11 +36,7 @@ pub fn run(data: &[u8]) {
 
 /// Whatever it holds, it is read, or refused as a whole.
 fn read(path: &Path) {
-    let settings = auth::htpasswd::Settings {
-        realm: "r".to_owned(),
-        path: path.to_owned(),
-    };
-    match Authenticator::open(auth::Settings::Htpasswd(settings)) {
+    match Authenticator::open(super::site::users(path)) {
         Ok((_, notices)) => {
             for notice in notices {
                 assert!(!notice.to_string().contains(char::is_control), "{notice:?}");

@@ -12,18 +12,18 @@ use regex::Regex;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use wharf::oci::{Digest, Manifest, ManifestType};
+use wharf::oci::{Bounds, Digest, Manifest, ManifestType};
 
 /// What is accepted reads the same to everybody, also when it is stored; what
 /// is refused has a reason that others can see.
 pub fn run(data: &[u8]) {
     let stored = Manifest::stored(data);
     let _ = Manifest::stored_type(data);
-    match Manifest::parse(data, None) {
+    match Manifest::parse(data, None, &Bounds::default()) {
         Ok(manifest) => {
             assert_eq!(stored.as_ref(), Ok(&manifest));
             let media_type = Some(manifest.media_type.as_str());
-            assert_eq!(Manifest::parse(data, media_type).as_ref(), Ok(&manifest));
+            assert_eq!(Manifest::parse(data, media_type, &Bounds::default()).as_ref(), Ok(&manifest));
             let value: Value = serde_json::from_slice(data).expect("JSON");
             assert_eq!(ours(&manifest), references(&value), "serde_json");
             let seen = Seen::read(std::str::from_utf8(data).expect("UTF-8"));

@@ -32,6 +32,8 @@ struct Play<'a> {
     site: Site,
     models: [Model; 2],
     input: Unstructured<'a>,
+    /// Whether something was deleted that others may need.
+    deleted: bool,
 }
 
 /// A sequence of requests, encoded as `arbitrary` reads it.
@@ -40,6 +42,7 @@ pub fn run(data: &[u8]) {
         site: Site::empty(),
         models: Default::default(),
         input: Unstructured::new(data),
+        deleted: false,
     };
     for _ in 0..MOST {
         // An input that has run out ends the sequence.
@@ -48,6 +51,7 @@ pub fn run(data: &[u8]) {
         }
     }
     play.check();
+    play.check_by_wharf();
 }
 
 /// The blobs that are pushed: few, so that repositories share them.
@@ -322,7 +326,9 @@ impl Play<'_> {
         let path = format!("/v2/{}/manifests/{digest}", REPOSITORIES[repository]);
         let answer = self.ask("DELETE", &path, &[], b"");
         let model = &mut self.models[repository];
-        match model.manifests.remove(&digest) {
+        let held = model.manifests.remove(&digest);
+        self.deleted |= held.is_some();
+        match held {
             Some(_) => assert_eq!(answer.status, 202, "{answer:?}"),
             None => assert_eq!(answer.status, 404, "{answer:?}"),
         }
@@ -344,6 +350,7 @@ impl Play<'_> {
         let path = format!("/v2/{}/blobs/{digest}", REPOSITORIES[repository]);
         let answer = self.ask("DELETE", &path, &[], b"");
         let held = self.models[repository].blobs.remove(&digest);
+        self.deleted |= held;
         assert_eq!(answer.status, if held { 202 } else { 404 }, "{answer:?}");
         Ok(())
     }
@@ -411,6 +418,13 @@ impl Play<'_> {
                 assert!(model.tags.is_empty(), "{answer:?}");
             }
         }
+    }
+
+    /// And `wharf check` agrees: what it may find are manifests whose blobs were
+    /// deleted behind their back.
+    fn check_by_wharf(&self) {
+        let findings = self.site.findings();
+        assert!(self.deleted || findings.is_empty(), "{findings:#?}");
     }
 
     fn check_referrers(&self, name: &str, model: &Model, subject: &Digest) {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -16,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wharf::access::Access;
 use wharf::auth::{self, Authenticator};
+use wharf::config::Config;
 use wharf::observe::health::Health;
 use wharf::observe::readiness::Readiness;
-use wharf::registry::{self, Registry};
-use wharf::storage::{Store, files};
+use wharf::registry::Registry;
+use wharf::registry::check::{self, Checker, Checkpoint};
+use wharf::storage::{self, Room, Store};
 
 thread_local! {
     /// One for all registries, so that its threads are made once.
@@ -28,6 +31,7 @@ thread_local! {
 
 /// A registry, removed from the disk with it.
 pub struct Site {
+    registry: Registry,
     router: Router,
     _root: TempDir,
 }
@@ -52,6 +56,19 @@ pub fn directory() -> TempDir {
     }
 }
 
+/// The settings of a configuration that says this and no more.
+pub fn config(text: &str) -> Config {
+    let text = format!("version: 0.1\n{text}");
+    let loaded = Config::load(Path::new("config.yml"), &text, std::iter::empty());
+    loaded.unwrap().config
+}
+
+/// The settings of a users file.
+pub fn users(file: &Path) -> auth::Settings {
+    let file = file.display();
+    config(&format!("storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\n")).auth
+}
+
 impl Site {
     /// An empty registry where deleting is allowed and nobody logs in.
     pub fn empty() -> Self {
@@ -60,27 +77,32 @@ impl Site {
 
     /// A registry over what lies in a directory.
     pub fn over(root: TempDir) -> Self {
-        let settings = files::Settings {
-            root: root.path().to_owned(),
-            max_threads: 4,
+        let config = config(&format!(
+            "storage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n",
+            root.path().display()
+        ));
+        let storage::Settings::Files(settings) = &config.storage else {
+            panic!("{:?}", config.storage);
         };
-        let store: Arc<dyn Store> = Arc::new(files::Files::open(&settings).unwrap());
-        let settings = registry::Settings {
-            delete: true,
-            ..registry::Settings::default()
-        };
-        let registry = Registry::new(Arc::clone(&store), settings);
+        let store: Arc<dyn Store> = Arc::new(storage::files::Files::open(settings).unwrap());
+        let registry = Registry::new(Arc::clone(&store), config.registry.clone());
         let registry = RUNTIME.with(|runtime| runtime.block_on(registry.with_store_id()));
         let (authenticator, _) = Authenticator::open(auth::Settings::Open).unwrap();
         let state = wharf::http::State {
-            registry,
+            registry: registry.clone(),
             authenticator,
             access: Access,
-            settings: wharf::http::Settings::default(),
+            settings: config.http.clone(),
             healthy: Arc::new(|| true),
-            readiness: Readiness::new(store, Health::default(), CancellationToken::new()),
+            readiness: Readiness::new(
+                Arc::clone(&store),
+                Room::new(store),
+                Health::default(),
+                CancellationToken::new(),
+            ),
         };
         Self {
+            registry,
             router: wharf::http::router(Arc::new(ArcSwap::from_pointee(state))),
             _root: root,
         }
@@ -142,6 +164,22 @@ impl Site {
         let answer = RUNTIME.with(|runtime| runtime.block_on(answering));
         assert_ne!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
         Some(answer)
+    }
+}
+
+impl Site {
+    /// What `wharf check` finds wrong, in words.
+    pub fn findings(&self) -> Vec<String> {
+        let options = check::Options {
+            settle: Duration::ZERO,
+            ..check::Options::default()
+        };
+        let checker = Checker::new(self.registry.clone(), options, Arc::new(()));
+        let checking = checker.run(Checkpoint::default());
+        let report = RUNTIME.with(|runtime| runtime.block_on(checking)).unwrap();
+        assert!(report.complete);
+        let findings = report.reached.findings.iter();
+        findings.map(|finding| format!("{finding:?}")).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
 use crate::auth::password::Password;
-use crate::oci::{Digest, MAX_MANIFEST_SIZE, RepositoryName};
+use crate::oci::{Bounds, Digest, RepositoryName};
 use crate::registry::check::{Source, SourceError};
 use crate::storage::ByteStream;
 
@@ -232,7 +232,7 @@ impl Source for Upstream {
     ) -> Result<Option<Bytes>, SourceError> {
         let path = format!("/v2/{repository}/manifests/{digest}");
         match self.get(&path).await? {
-            Some(answer) => bounded(answer, MAX_MANIFEST_SIZE).await.map(Some),
+            Some(answer) => bounded(answer, Bounds::default().size).await.map(Some),
             None => Ok(None),
         }
     }
