@@ -81,6 +81,8 @@ impl App {
         );
 
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        let counted = metrics.clone();
+        registry.on_damage(Arc::new(move |_| counted.count_damaged()));
         let room = registry.room().clone();
         metrics.watch_room(room.clone());
         let readiness =

@@ -4,12 +4,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::storage::files::{self, Files};
+use crate::storage::files::{self, Files, SyncMode};
 use crate::storage::object::{self, Check, Objects, Outcome, Report};
 use crate::storage::{Settings, Space, StorageError, Store};
 
 /// Less room than this is too little for the next image.
 const LITTLE: u64 = 1024 * 1024 * 1024;
+
+/// What `none` means for those who didn't write it.
+const UNSYNCED: &str = "storage.filesystem.sync is `none`: nothing waits for the disk, and a power cut loses pushes and deletes that were acknowledged and leaves torn files; write `full` unless all of it can be pushed again";
 
 /// A storage that can be used.
 pub struct Opened {
@@ -33,10 +36,16 @@ pub struct Unusable {
 /// keys that allow no more; every other is tried out first.
 pub async fn open(settings: &Settings, read_only: bool) -> Result<Opened, Unusable> {
     match settings {
-        Settings::Files(settings) => Ok(Opened {
-            store: Arc::new(open_files(settings, read_only)?),
-            driver: "filesystem",
-        }),
+        Settings::Files(settings) => {
+            let store = Arc::new(open_files(settings, read_only)?);
+            if settings.sync == SyncMode::None && !read_only {
+                tracing::warn!(root = %settings.root.display(), "{UNSYNCED}");
+            }
+            Ok(Opened {
+                store,
+                driver: "filesystem",
+            })
+        }
         Settings::Object(settings) => {
             let objects = connect(settings).await?;
             let report = try_out(&objects, read_only).await;
@@ -165,6 +174,12 @@ async fn examine_files(settings: &files::Settings, read_only: bool) -> Report {
         Err(error) => Outcome::Failed(error.to_string()),
     };
     note("have room", room);
+    if settings.sync == SyncMode::None && !read_only {
+        note(
+            "keep what it acknowledges",
+            Outcome::Lacking(UNSYNCED.to_owned()),
+        );
+    }
     report
 }
 

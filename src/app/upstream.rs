@@ -13,9 +13,9 @@ use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
 use crate::auth::password::Password;
-use crate::oci::{Bounds, Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName};
 use crate::registry::check::{Source, SourceError};
-use crate::storage::ByteStream;
+use crate::storage::{ByteStream, MAX_RECORD};
 
 /// How long the other registry may take to connect, and be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -232,7 +232,7 @@ impl Source for Upstream {
     ) -> Result<Option<Bytes>, SourceError> {
         let path = format!("/v2/{repository}/manifests/{digest}");
         match self.get(&path).await? {
-            Some(answer) => bounded(answer, Bounds::default().size).await.map(Some),
+            Some(answer) => bounded(answer, MAX_RECORD as usize).await.map(Some),
             None => Ok(None),
         }
     }

@@ -71,6 +71,7 @@ fn settings(args: &DoctorArgs) -> Result<(Settings, bool), String> {
         let files = files::Settings {
             root: args.data.clone(),
             max_threads: THREADS,
+            sync: files::SyncMode::Full,
         };
         return Ok((Settings::Files(files), false));
     };

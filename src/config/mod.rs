@@ -146,6 +146,7 @@ impl Config {
             storage: storage::Settings::Files(storage::files::Settings {
                 root,
                 max_threads: rooms::DEFAULT_THREADS,
+                sync: storage::files::SyncMode::Full,
             }),
             registry: registry::Settings {
                 delete: true,

@@ -181,7 +181,7 @@ impl Upload for MeteredUpload {
 mod tests {
     use super::*;
     use crate::observe::fake_store::FakeStore;
-    use crate::storage::layout;
+    use crate::storage::{Version, layout};
 
     #[tokio::test]
     async fn every_verb_is_passed_on_and_timed_under_its_name() {
@@ -210,6 +210,7 @@ mod tests {
             size: 1,
             modified: std::time::SystemTime::UNIX_EPOCH,
             assembled: true,
+            version: Version::of(0),
         };
         let aside = store.set_aside(&key, &key, &meta).await.unwrap();
         assert_eq!(aside, Aside::Changed);

@@ -2,14 +2,17 @@
 
 use std::ops::Range;
 
+use super::integrity::{Integrity, Verdict};
 use super::{Error, Registry, Repository};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 pub use crate::storage::Reading;
-use crate::storage::{ByteStream, Meta, Object, layout};
+use crate::storage::{ByteStream, Meta, Object, StorageError, layout};
 
 /// A blob that a repository holds, opened.
 pub struct Blob {
     object: Object,
+    /// What hashes its bytes while they are read, if nobody did so before.
+    unchecked: Option<(Digest, Integrity)>,
 }
 
 impl Blob {
@@ -18,9 +21,15 @@ impl Blob {
         self.object.meta.size
     }
 
-    /// Streams a range of bytes within the size.
+    /// Streams a range of bytes within the size. All of a damaged blob breaks
+    /// off before its last bytes.
     pub fn read(&self, range: Range<u64>) -> ByteStream {
-        self.object.content.read(range)
+        match &self.unchecked {
+            Some((digest, integrity)) if range == (0..self.size()) => {
+                integrity.checked(digest, &self.object)
+            }
+            _ => self.object.content.read(range),
+        }
     }
 }
 
@@ -59,6 +68,9 @@ impl Repository {
         if let Some(address) = self.store().address(&key).await? {
             // The store's own word for a blob that is gone is none that clients know.
             let meta = self.store().head(&key).await?.ok_or_else(unknown)?;
+            if self.integrity().verdict(digest, meta.version) == Verdict::Damaged {
+                return Err(unknown());
+            }
             if meta.assembled {
                 let size = meta.size;
                 return Ok(BlobSource::Elsewhere { address, size });
@@ -75,11 +87,63 @@ impl Repository {
         reading: Reading,
     ) -> Result<Blob, Error> {
         let data = layout::blob_data(canonical);
+        let unknown = || Error::BlobUnknown(digest.clone());
         let object = self.store().open(&data, reading).await?;
-        match object {
-            Some(object) => Ok(Blob { object }),
-            None => Err(Error::BlobUnknown(digest.clone())),
+        let object = object.ok_or_else(unknown)?;
+        match self.judged(digest, &object).await? {
+            Verdict::Damaged => Err(unknown()),
+            Verdict::Sound => Ok(Blob {
+                object,
+                unchecked: None,
+            }),
+            Verdict::Unknown => Ok(Blob {
+                object,
+                unchecked: Some((digest.clone(), self.integrity().clone())),
+            }),
         }
+    }
+
+    /// What is known of opened content; small content is looked at now.
+    async fn judged(&self, digest: &Digest, object: &Object) -> Result<Verdict, Error> {
+        let verdict = self.integrity().verdict(digest, object.meta.version);
+        if verdict == Verdict::Unknown && object.meta.size <= self.settings().examined {
+            let examined = self.integrity().examine(digest, object).await;
+            return Ok(examined.map_err(StorageError::Unavailable)?);
+        }
+        Ok(verdict)
+    }
+
+    /// Size and age of the bytes behind a digest, unless they are gone or known
+    /// not to match it.
+    pub(super) async fn sound_meta(
+        &self,
+        digest: &Digest,
+        canonical: &Digest,
+    ) -> Result<Option<Meta>, Error> {
+        let data = layout::blob_data(canonical);
+        let Some(meta) = self.store().head(&data).await? else {
+            return Ok(None);
+        };
+        let mut verdict = self.integrity().verdict(digest, meta.version);
+        if verdict == Verdict::Unknown && meta.size <= self.settings().examined {
+            let Some(object) = self.store().open(&data, Reading::Whole).await? else {
+                return Ok(None);
+            };
+            verdict = self.judged(digest, &object).await?;
+        }
+        Ok((verdict != Verdict::Damaged).then_some(meta))
+    }
+
+    /// Remembers that content was verified while it was received.
+    pub(super) async fn trust_new(&self, digest: &Digest, canonical: &Digest) -> Result<(), Error> {
+        // Elsewhere the look would cost more than it saves.
+        if self.settings().examined > 0
+            && let Some(meta) = self.store().head(&layout::blob_data(canonical)).await?
+        {
+            self.integrity().passed(canonical, meta.version);
+            self.integrity().passed(digest, meta.version);
+        }
+        Ok(())
     }
 
     /// The size in bytes of a blob of this repository, which is not opened.
@@ -111,12 +175,7 @@ impl Repository {
         let Some(canonical) = source.held_blob(digest).await? else {
             return Ok(false);
         };
-        if self
-            .store()
-            .head(&layout::blob_data(&canonical))
-            .await?
-            .is_none()
-        {
+        if self.sound_meta(digest, &canonical).await?.is_none() {
             return Ok(false);
         }
         self.link_blob(digest, &canonical).await?;
@@ -159,7 +218,7 @@ impl Repository {
     /// does not hold it or its bytes are gone.
     pub(super) async fn blob_meta(&self, digest: &Digest) -> Result<Option<Meta>, Error> {
         match self.held_blob(digest).await? {
-            Some(canonical) => Ok(self.store().head(&layout::blob_data(&canonical)).await?),
+            Some(canonical) => self.sound_meta(digest, &canonical).await,
             None => Ok(None),
         }
     }
@@ -182,7 +241,7 @@ impl Repository {
     /// The canonical digest of a blob that this repository links.
     async fn held_blob(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
         self.registry
-            .link(&layout::layer_link(&self.name, digest))
+            .held(&layout::layer_link(&self.name, digest), digest)
             .await
     }
 }

@@ -23,6 +23,15 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
+    /// Takes the digest by `algorithm`, from the first byte on.
+    pub(super) fn taking(algorithm: Algorithm) -> Self {
+        let mut hasher = Self::default();
+        if algorithm == Algorithm::Sha512 {
+            hasher.also(Sha512::new());
+        }
+        hasher
+    }
+
     /// How many bytes were hashed.
     pub(super) fn size(&self) -> u64 {
         self.size

@@ -26,6 +26,21 @@ impl Registry {
         Ok(digest)
     }
 
+    /// The canonical digest of content that a link says is held as `digest`.
+    pub(super) async fn held(&self, key: &Key, digest: &Digest) -> Result<Option<Digest>, Error> {
+        let canonical = self.link(key).await?;
+        let other =
+            |canonical: &Digest| canonical.algorithm() == digest.algorithm() && canonical != digest;
+        if canonical.as_ref().is_some_and(other) {
+            tracing::warn!(
+                key = key.as_str(),
+                "this link holds another digest than its name and is taken for missing; pushing again mends it"
+            );
+            return Ok(None);
+        }
+        Ok(canonical)
+    }
+
     /// Writes a link; durable on return.
     pub(super) async fn set_link(&self, key: &Key, digest: &Digest) -> Result<(), Error> {
         Ok(self

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, Manifest, ManifestType, Reference, Tag};
-use crate::storage::layout;
+use crate::storage::{Reading, StorageError, layout};
 
 /// How often a push writes its links again that deletes on other replicas took.
 const ATTEMPTS: usize = 10;
@@ -185,16 +185,28 @@ impl Repository {
             return Ok(None);
         };
         if digest.algorithm().digest(&content) != *digest {
-            tracing::error!(repository = %self.name, %digest, "this stored manifest is damaged and is taken for missing; pushing it again mends it");
+            self.denounce(digest).await?;
             return Ok(None);
         }
         Ok(Some(content))
     }
 
+    /// Looks at damaged content again, which says so once for each version.
+    async fn denounce(&self, digest: &Digest) -> Result<(), Error> {
+        if let Some(canonical) = self.held_manifest(digest).await? {
+            let data = layout::blob_data(&canonical);
+            if let Some(object) = self.store().open(&data, Reading::Whole).await? {
+                let examined = self.integrity().examine(digest, &object).await;
+                examined.map_err(StorageError::Unavailable)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The canonical digest of a manifest that this repository links.
     pub(super) async fn held_manifest(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
         self.registry
-            .link(&layout::revision_link(&self.name, digest))
+            .held(&layout::revision_link(&self.name, digest), digest)
             .await
     }
 

@@ -14,6 +14,7 @@ mod deleting;
 mod error;
 mod fallback;
 mod hasher;
+mod integrity;
 mod links;
 mod locks;
 mod manifests;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub use blobs::{Blob, BlobSource, Reading};
 pub use error::Error;
+pub use integrity::Alarm;
 pub use manifests::{PutManifest, StoredManifest};
 pub use purge::Purged;
 pub use referrers::Referrers;
@@ -44,6 +46,7 @@ pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
 use crate::storage::{Room, Store};
+use integrity::Integrity;
 use locks::Locks;
 use sessions::Sessions;
 
@@ -61,6 +64,7 @@ struct Inner {
     uploads: uploaders::Open,
     room: Room,
     locks: Locks,
+    integrity: Integrity,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -91,6 +95,7 @@ impl Registry {
                 sessions: Sessions::default(),
                 uploads: uploaders::Open::default(),
                 locks: Locks::default(),
+                integrity: Integrity::default(),
             }),
             store_id: None,
         }
@@ -104,6 +109,7 @@ impl Registry {
             uploads,
             room,
             locks,
+            integrity,
             ..
         } = &*self.inner;
         Self {
@@ -114,9 +120,15 @@ impl Registry {
                 uploads: uploads.clone(),
                 room: room.clone(),
                 locks: locks.clone(),
+                integrity: integrity.clone(),
             }),
             store_id: self.store_id,
         }
+    }
+
+    /// Says whom to tell that stored content was found damaged.
+    pub fn on_damage(&self, alarm: Alarm) {
+        self.inner.integrity.on_damage(alarm);
     }
 
     /// How it was told to behave.
@@ -176,6 +188,10 @@ impl Repository {
 
     fn settings(&self) -> &Settings {
         self.registry.settings()
+    }
+
+    fn integrity(&self) -> &Integrity {
+        &self.registry.inner.integrity
     }
 
     fn locks(&self) -> &Locks {

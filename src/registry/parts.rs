@@ -7,7 +7,6 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{Error, IndexChildren, Repository};
 use crate::oci::{Digest, Manifest, Part, PartKind};
-use crate::storage::layout;
 
 /// Look-ups under way at once.
 const AT_ONCE: usize = 16;
@@ -110,7 +109,7 @@ impl Repository {
     async fn part_size(&self, part: &Part) -> Result<Option<u64>, Error> {
         let meta = match part.kind {
             PartKind::Child(_) => match self.held_manifest(&part.digest).await? {
-                Some(canonical) => self.store().head(&layout::blob_data(&canonical)).await?,
+                Some(canonical) => self.sound_meta(&part.digest, &canonical).await?,
                 None => None,
             },
             PartKind::Blob | PartKind::ForeignLayer => self.blob_meta(&part.digest).await?,

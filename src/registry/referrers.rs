@@ -112,8 +112,8 @@ impl Repository {
         let (Some(record), Some(_)) = (record, held) else {
             return Ok(None);
         };
-        // Of a torn record the manifest itself knows.
-        Ok(serde_json::from_slice(&record).ok())
+        // Of a damaged record the manifest itself knows.
+        Ok(read_record(&record))
     }
 
     /// Records a manifest under its subject, if it has one; durable on return.
@@ -127,9 +127,8 @@ impl Repository {
             return Ok(());
         };
         let key = layout::referrer(&self.name, subject, digest);
-        let record = serde_json::to_vec(&descriptor(manifest, digest, size))
-            .map_err(|error| Error::ManifestRefused(error.to_string()))?;
-        Ok(self.store().put(&key, Bytes::from(record)).await?)
+        let record = write_record(&descriptor(manifest, digest, size))?;
+        Ok(self.store().put(&key, record).await?)
     }
 
     /// Removes a manifest from its subject's referrers; durable on return.
@@ -159,6 +158,23 @@ impl Repository {
             .filter(|manifest| manifest.subject.as_ref() == Some(subject))
             .map(|manifest| descriptor(&manifest, digest, content.len() as u64)))
     }
+}
+
+/// A record: the descriptor as JSON, and the digest of that in a second line.
+fn write_record(descriptor: &Descriptor) -> Result<Bytes, Error> {
+    let mut record = serde_json::to_vec(descriptor)
+        .map_err(|error| Error::ManifestRefused(error.to_string()))?;
+    let sum = Algorithm::Sha256.digest(&record);
+    record.extend(format!("\n{sum}").bytes());
+    Ok(record.into())
+}
+
+/// The descriptor in a record, unless the record is damaged.
+pub(super) fn read_record(record: &[u8]) -> Option<Descriptor> {
+    let end = record.iter().rposition(|byte| *byte == b'\n')?;
+    let (json, sum) = (record.get(..end)?, record.get(end + 1..)?);
+    let right = Algorithm::Sha256.digest(json).to_string().as_bytes() == sum;
+    right.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
 /// What the referrers API tells of a manifest.

@@ -18,6 +18,10 @@ pub struct Settings {
     pub validation: Validation,
     /// What happens to abandoned uploads (`storage.maintenance.uploadpurging`).
     pub purging: Purging,
+    /// The largest content in bytes that is hashed before anybody relies on it,
+    /// if nobody has since it was written; larger content is hashed only while
+    /// all of it is read. 0 where reading costs more than time.
+    pub examined: u64,
     /// The most repositories in one answer (`catalog.maxentries`).
     pub catalog_page: usize,
     /// The most tags in one answer to a request with `n` (`tags.maxtags`).
@@ -125,6 +129,7 @@ impl Default for Settings {
                 interval: Duration::from_secs(24 * 3600),
                 dry_run: false,
             },
+            examined: 16 * 1024 * 1024,
             catalog_page: 1000,
             tags_page: 1000,
             limits: Limits::default(),

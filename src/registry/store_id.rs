@@ -117,6 +117,7 @@ mod tests {
         let settings = files::Settings {
             root: dir.path().to_owned(),
             max_threads: 25,
+            sync: files::SyncMode::Full,
         };
         Faulty::new(Arc::new(Files::open(&settings).unwrap()))
     }

@@ -26,6 +26,7 @@ impl Rig {
         let settings = files::Settings {
             root: dir.path().to_owned(),
             max_threads: 25,
+            sync: files::SyncMode::Full,
         };
         let store = Faulty::new(Arc::new(Files::open(&settings).unwrap()));
         let settings = Settings {

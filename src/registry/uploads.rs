@@ -58,8 +58,7 @@ impl Repository {
             .to_string();
         self.store().begin(stage, &now).await?;
         if algorithm == Some(Algorithm::Sha512) {
-            let mut hasher = Hasher::default();
-            hasher.also(Sha512::new());
+            let hasher = Hasher::taking(Algorithm::Sha512);
             let mut begun = self.resumed(stage).await?;
             begun.keep(hasher.to_note()).await?;
         }
@@ -107,8 +106,8 @@ impl Repository {
     ) -> Result<(), Error> {
         self.check_writable()?;
         let mut upload = self.resume(id).await?;
-        if upload.hasher.size() == 0 && digest.algorithm() == Algorithm::Sha512 {
-            upload.hasher.also(Sha512::new());
+        if upload.hasher.size() == 0 {
+            upload.hasher = Hasher::taking(digest.algorithm());
         }
         let digest = digest.clone();
         uncancelled(async move {
@@ -301,6 +300,7 @@ impl Upload {
         // Replaces what may be there already: these bytes were just verified,
         // those may be torn.
         staged.publish(&layout::blob_data(&canonical)).await?;
+        repository.trust_new(digest, &canonical).await?;
         repository.link_blob(digest, &canonical).await?;
         repository.store().discard(&stage).await?;
         open.end(&stage);

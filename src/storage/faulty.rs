@@ -322,7 +322,7 @@ impl Upload for FaultyUpload {
 mod tests {
     use super::*;
     use crate::storage::contract::{Bench, stamp_contract};
-    use crate::storage::files::{Files, Settings};
+    use crate::storage::files::{Files, Settings, SyncMode};
     use crate::storage::layout;
     use std::time::Instant;
 
@@ -332,6 +332,7 @@ mod tests {
         let settings = Settings {
             root: dir.path().to_owned(),
             max_threads: 8,
+            sync: SyncMode::Full,
         };
         let inner: Arc<dyn Store> = Arc::new(Files::open(&settings).unwrap());
         Bench {

@@ -11,7 +11,7 @@
 //!     _manifests/tags/<tag>/index/<alg>/<hex>/link        every manifest that it ever named
 //!     _uploads/<uuid>/{startedat,data,wharf-note}         an upload session, on files
 //!     _uploads/<uuid>/{startedat,wharf-…}                 an upload session, in an object store
-//!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor
+//!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor and its sum
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
 //!   wharf/store-id                                        wharf: which store this is, a UUID
 //!   wharf/scrub                                           wharf: how far the scrub is
@@ -218,7 +218,7 @@ pub fn referrers_by(repository: &RepositoryName, subject: &Digest, algorithm: Al
     ))
 }
 
-/// The descriptor of one referrer, as JSON.
+/// The descriptor of one referrer, as JSON with its digest.
 pub fn referrer(repository: &RepositoryName, subject: &Digest, referrer: &Digest) -> Key {
     Key(format!(
         "{}/{}/{}/link",

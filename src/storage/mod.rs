@@ -14,6 +14,7 @@ pub mod layout;
 pub mod object;
 pub mod room;
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -169,6 +170,22 @@ pub struct Meta {
     /// Whether its bytes lie together already; only then they have an
     /// [`address`](Store::address).
     pub assembled: bool,
+    /// Which version this is.
+    pub version: Version,
+}
+
+/// Tells the versions of one key apart: another one as soon as the bytes may be
+/// others, whoever wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version(u64);
+
+impl Version {
+    /// The version that a back end knows by what it hashes here.
+    pub(crate) fn of(identity: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// What will be read of an opened key.

@@ -161,6 +161,6 @@ pub fn debug(server: &Registry) -> String {
     })
 }
 
-fn ask(host: &str, path: &str) -> Answer {
+pub fn ask(host: &str, path: &str) -> Answer {
     Request::new(host, "GET", path).send()
 }

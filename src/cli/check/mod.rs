@@ -148,6 +148,7 @@ fn settings(args: &CheckArgs) -> Result<(Settings, registry::Settings), String> 
         let files = files::Settings {
             root: args.data.clone(),
             max_threads: THREADS,
+            sync: files::SyncMode::Full,
         };
         return Ok((Settings::Files(files), registry::Settings::default()));
     };

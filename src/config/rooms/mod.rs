@@ -22,10 +22,11 @@ use super::values;
 pub(super) fn config(root: &Node, report: &Report) -> Config {
     let root = Section::root(root, report);
     version(&root);
+    let storage = storage::storage(&root.section("storage"));
     Config {
         log: observe::log(&root),
-        storage: storage::storage(&root.section("storage")),
-        registry: registry::registry(&root),
+        registry: registry::registry(&root, &storage),
+        storage,
         auth: registry::auth(
             &root.section("auth"),
             limits::login_queue(&root.section("limits")),

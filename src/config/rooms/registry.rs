@@ -9,9 +9,10 @@ use super::super::values::{boolean, number, period, text, word};
 use super::limits;
 use crate::auth;
 use crate::registry::{IndexChildren, Platform, Purging, Settings, Validation};
+use crate::storage;
 
 /// What the registry itself can be told.
-pub(super) fn registry(root: &Section<'_>) -> Settings {
+pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settings {
     let storage = root.section("storage");
     let maintenance = storage.section("maintenance");
     let defaults = Settings::default();
@@ -26,6 +27,11 @@ pub(super) fn registry(root: &Section<'_>) -> Settings {
             .unwrap_or(defaults.read_only),
         validation: validation(&root.section("validation")),
         purging: purging(&maintenance.section("uploadpurging"), defaults.purging),
+        examined: match driver {
+            storage::Settings::Files(_) => defaults.examined,
+            // Reading there is a request that is waited and paid for.
+            storage::Settings::Object(_) => 0,
+        },
         catalog_page: page(
             &root.section("catalog"),
             "maxentries",

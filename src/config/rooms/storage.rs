@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::section::Section;
-use super::super::values::{boolean, number, text};
+use super::super::values::{boolean, number, text, word};
 use super::objects;
 use crate::storage::{Settings, files};
 
@@ -47,6 +47,10 @@ fn files(filesystem: &Section<'_>) -> files::Settings {
             format!("raised to {MINIMUM_THREADS}, the least"),
         );
     }
+    let words = [
+        ("full", files::SyncMode::Full),
+        ("none", files::SyncMode::None),
+    ];
     files::Settings {
         root: PathBuf::from(
             filesystem
@@ -54,5 +58,8 @@ fn files(filesystem: &Section<'_>) -> files::Settings {
                 .unwrap_or_else(|| DEFAULT_ROOT.to_owned()),
         ),
         max_threads: max_threads.unwrap_or(DEFAULT_THREADS).max(MINIMUM_THREADS),
+        sync: filesystem
+            .read("sync", |text| word(&words, text))
+            .unwrap_or_default(),
     }
 }

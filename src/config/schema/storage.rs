@@ -33,6 +33,9 @@ const FILESYSTEM: Key = key(
         key("maxthreads", Integer)
             .default("100")
             .remark("The most file operations at once; at least 25."),
+        key("sync", Word(&["full", "none"]))
+            .default("full")
+            .remark("Whether a push or delete is on the disk before it is acknowledged. `none` is for scratch registries: a power cut loses what was acknowledged and leaves torn files."),
     ]),
 )
 .remark("The tree of registry:2 and registry:3, read and written as it is.");

@@ -85,6 +85,7 @@ fn registry_2_s_default_file_means_the_same() {
     let config = loaded.config;
     assert_eq!(files(&config).root, Path::new("/var/lib/registry"));
     assert_eq!(files(&config).max_threads, 100);
+    assert_eq!(files(&config).sync, storage::files::SyncMode::Full);
     assert!(!config.registry.delete);
     assert!(!config.registry.read_only);
     assert!(config.registry.purging.enabled);
@@ -156,7 +157,7 @@ log:
   fields: {service: registry, environment: staging, build: 007}
   accesslog: {disabled: yes}
 storage:
-  filesystem: {rootdirectory: /data, maxthreads: 10}
+  filesystem: {rootdirectory: /data, maxthreads: 10, sync: none}
   delete: {enabled: on}
   maintenance:
     uploadpurging: {enabled: false, age: 24h, interval: 1h30m, dryrun: true}
@@ -198,6 +199,7 @@ validation:
     assert_eq!(config.log.fields[2], ("build".to_owned(), "007".to_owned()));
     assert!(!config.log.requests);
     assert_eq!(files(&config).max_threads, 25);
+    assert_eq!(files(&config).sync, storage::files::SyncMode::None);
     assert!(config.registry.delete && config.registry.read_only);
     assert!(config.registry.purging.dry_run && !config.registry.purging.enabled);
     assert_eq!(config.registry.purging.age, Duration::from_secs(86_400));

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -32,6 +33,7 @@ struct Inner {
     registry: Registry,
     requests: RequestMetrics,
     storage: StorageTimes,
+    damaged: Counter,
     room: Watched,
 }
 
@@ -41,6 +43,12 @@ impl Metrics {
         let mut registry = Registry::default();
         let requests = RequestMetrics::register(&mut registry);
         let storage = StorageTimes::register(&mut registry);
+        let damaged = Counter::default();
+        registry.register(
+            "wharf_damaged_content",
+            "Stored content that was found not to match its digest",
+            damaged.clone(),
+        );
         registry.register(
             "wharf_build",
             "The version of wharf",
@@ -53,8 +61,14 @@ impl Metrics {
             registry,
             requests,
             storage,
+            damaged,
             room,
         }))
+    }
+
+    /// Stored content was found not to match its digest.
+    pub fn count_damaged(&self) {
+        self.0.damaged.inc();
     }
 
     /// A request has arrived for this path (without its query). It is in flight

@@ -14,8 +14,8 @@ use futures_util::stream::StreamExt as _;
 use super::Checker;
 use super::blobs::{Look, digest_of};
 use super::finding::{Finding, Kind, Place};
-use crate::oci::{Algorithm, Descriptor, Digest, Manifest, Part, PartKind, RepositoryName, Tag};
-use crate::registry::referrers::descriptor;
+use crate::oci::{Algorithm, Digest, Manifest, Part, PartKind, RepositoryName, Tag};
+use crate::registry::referrers::{descriptor, read_record};
 use crate::storage::{Key, StorageError, layout};
 
 /// Digests that a message names.
@@ -337,8 +337,8 @@ impl Checker {
             .get(&layout::referrer(name, subject, digest))
             .await?;
         let kind = match record {
-            Some(record) => match serde_json::from_slice::<Descriptor>(&record) {
-                Ok(record) if record == expected => {
+            Some(record) => match read_record(&record) {
+                Some(record) if record == expected => {
                     if let Some(Ok(mut referrers)) = seen.map(|seen| seen.referrers.lock()) {
                         referrers.insert((subject.clone(), digest.clone()));
                     }

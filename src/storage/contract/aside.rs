@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{content, digest};
-use crate::storage::{Aside, Meta, Reading, Store, layout};
+use crate::storage::{Aside, Meta, Reading, Store, Version, layout};
 
 pub(crate) async fn set_aside_moves_the_version_that_was_seen(one: &dyn Store, other: &dyn Store) {
     let digest = digest(b"x");
@@ -40,6 +40,7 @@ pub(crate) async fn set_aside_leaves_every_other_version(one: &dyn Store, other:
         size: 7,
         modified: std::time::SystemTime::UNIX_EPOCH,
         assembled: true,
+        version: Version::of(0),
     };
     let absent = one.set_aside(&key, &to, &never).await.unwrap();
     assert_eq!(absent, Aside::Changed);

@@ -1,19 +1,17 @@
 //! Writes an upload's bytes as they come: one batch is written on a worker
 //! while the next is being received.
 
-use std::fs::File;
-use std::io::{self, IoSlice};
-use std::num::NonZeroU64;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use rustix::fs::Advice;
 use tokio::task::JoinHandle;
 
 use super::Files;
+use super::disk::{Handle, write_all};
 use super::durable::Durable;
 use super::fault::{during, unwritten};
 use super::read::{EAGER, Reader};
@@ -37,7 +35,7 @@ pub(super) struct FileUpload {
     reader: Reader,
     durable: Arc<Durable>,
     session: Session,
-    file: Arc<File>,
+    file: Handle,
     size: u64,
     note: Option<Bytes>,
 }
@@ -48,7 +46,7 @@ impl FileUpload {
             reader: files.reader.clone(),
             durable: files.durable.clone(),
             session: opened.session,
-            file: Arc::new(opened.file),
+            file: opened.file,
             size: opened.size,
             note: opened.note,
         }
@@ -100,8 +98,8 @@ impl Upload for FileUpload {
 
     async fn keep(&mut self, note: Bytes) -> Result<(), StorageError> {
         self.note = Some(note.clone());
-        let session = self.session.clone();
-        let annotate = move || session.annotate(&note);
+        let (session, durable) = (self.session.clone(), self.durable.clone());
+        let annotate = move || session.annotate(durable.disk(), &note);
         self.reader.workers.run(annotate).await
     }
 
@@ -128,7 +126,7 @@ impl Upload for FileUpload {
             file,
             ..
         } = *self;
-        let publish = move || session.publish(&durable, &file, &target);
+        let publish = move || session.publish(&durable, &*file, &target);
         reader.workers.run(publish).await
     }
 }
@@ -157,7 +155,7 @@ impl Batch {
 struct Writer<'a> {
     workers: &'a Workers,
     /// Locked until it is closed, by the last write if the request is dropped.
-    file: Arc<File>,
+    file: Handle,
     path: PathBuf,
     /// Where the next batch goes.
     offset: u64,
@@ -174,8 +172,14 @@ impl Writer<'_> {
         let (file, offset) = (self.file.clone(), self.offset);
         self.offset += batch.size as u64;
         let write = move || {
-            write_at(&file, &batch.parts, offset)?;
-            start_write_back(&file, offset, offset + batch.size as u64);
+            let parts: Vec<&[u8]> = batch.parts.iter().map(|part| &**part).collect();
+            write_all(&*file, &parts, offset)?;
+            // At every multiple.
+            let (before, now) = (
+                offset / WRITE_BACK,
+                (offset + batch.size as u64) / WRITE_BACK,
+            );
+            file.start_write_back(before * WRITE_BACK, now * WRITE_BACK);
             Ok(())
         };
         let running = self.workers.start(write).await;
@@ -190,33 +194,5 @@ impl Writer<'_> {
         };
         let written = ended(running).await.and_then(|written| written);
         written.map_err(|error| unwritten(during("write", &self.path, &error)))
-    }
-}
-
-fn write_at(file: &File, parts: &[Bytes], mut offset: u64) -> io::Result<()> {
-    let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    let mut rest = slices.as_mut_slice();
-    while !rest.is_empty() {
-        match rustix::io::pwritev(file, rest, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                offset += count as u64;
-                IoSlice::advance_slices(&mut rest, count);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// At every multiple of [`WRITE_BACK`]. Linux starts to write the dirty pages of
-/// a range that is said to be needed no more, and keeps them until that is done;
-/// so this costs nothing but the order of what would be written anyway.
-fn start_write_back(file: &File, from: u64, to: u64) {
-    let (before, now) = (from / WRITE_BACK, to / WRITE_BACK);
-    if let Some(length) = NonZeroU64::new((now - before) * WRITE_BACK) {
-        // Advice: that it fails changes nothing.
-        let _ = rustix::fs::fadvise(file, before * WRITE_BACK, Some(length), Advice::DontNeed);
     }
 }

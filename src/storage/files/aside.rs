@@ -5,12 +5,9 @@
 //! version gets its name back, unless a still newer one has it. Should the
 //! process die in between, the other version is found where it was moved to.
 
-use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::disk::{Disk as _, Posix};
 use super::durable::{Durable, temporary};
 use super::fault::{unread, unwritten};
 use super::read::open_now;
@@ -23,24 +20,25 @@ pub(super) fn set_aside(
     to: &Path,
     expected: &Meta,
 ) -> Result<Aside, StorageError> {
-    let found = open_now(from).map_err(|error| unread(from, &error))?;
+    let disk = durable.disk();
+    let found = open_now(disk, from).map_err(|error| unread(from, &error))?;
     let Some((file, meta)) = found else {
         return Ok(Aside::Changed);
     };
     if meta != *expected {
         return Ok(Aside::Changed);
     }
-    let ours = file.metadata().map_err(|error| unread(from, &error))?;
+    let ours = file.status().map_err(|error| unread(from, &error))?;
     match durable.adopt(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Aside::Changed),
         moved => moved.map_err(unwritten)?,
     }
-    let moved = fs::symlink_metadata(to).map_err(|error| unread(to, &error))?;
-    if identity(&moved) == identity(&ours) {
+    let moved = disk.stat(to).map_err(|error| unread(to, &error))?;
+    if moved.identity == ours.identity {
         sync_names(durable, from)?;
         return Ok(Aside::Moved);
     }
-    match Posix.link(to, from) {
+    match disk.link(to, from) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(unwritten(error));
         }
@@ -54,8 +52,4 @@ pub(super) fn set_aside(
 fn sync_names(durable: &Durable, path: &Path) -> Result<(), StorageError> {
     // Nobody has this name; that it is absent is made durable.
     durable.delete(&temporary(path)).map_err(unwritten)
-}
-
-fn identity(meta: &Metadata) -> (u64, u64) {
-    (meta.dev(), meta.ino())
 }

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::disk::OpenFile;
+
 /// The largest content that is copied on an async thread, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -90,14 +92,14 @@ pub(super) fn read_some(file: &File, offset: u64, buffer: &mut [u8]) -> Option<u
 }
 
 /// The whole content of a file of `size` bytes, if it is cached.
-pub(super) fn read_whole(file: &File, size: u64) -> Option<Bytes> {
+pub(super) fn read_whole(file: &dyn OpenFile, size: u64) -> Option<Bytes> {
     if size > LARGEST {
         return None;
     }
     let mut content = vec![0; usize::try_from(size).ok()?];
     let mut offset = 0;
     while let Some(rest) = content.get_mut(offset..).filter(|rest| !rest.is_empty()) {
-        match read_some(file, u64::try_from(offset).ok()?, rest)? {
+        match file.read_cached(rest, u64::try_from(offset).ok()?)? {
             0 => return None,
             count => offset += count,
         }

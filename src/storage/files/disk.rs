@@ -1,27 +1,44 @@
-//! The steps that the order of writes is made of, one system call or two each.
+//! What a file system is asked for, one system call or two each.
 //!
-//! A trait, so that a test can record the steps and let any of them fail.
+//! A trait, so that the same code runs over the real one ([`super::posix`]) and
+//! over one in memory that loses what was not synced.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use super::cached::Cached;
 
-/// One file system.
+/// An open file. Clones are the same one.
+pub(super) type Handle = Arc<dyn OpenFile>;
+
+/// One file system. An error may have any kind that the operating system's
+/// have; an [`ErrorKind::Interrupted`] one has changed nothing.
 pub(super) trait Disk: Send + Sync + 'static {
     /// Makes a directory, 0777 less the umask, as registry:2 does.
     fn mkdir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Makes a file that must not exist, 0666 less the umask, and fills it.
-    fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<File>;
+    /// Opens a file for reading, or whatever else lies there, but not what a
+    /// final symlink leads to.
+    fn open(&self, path: &Path) -> io::Result<Handle>;
+
+    /// Opens a regular file for reading and writing, not following a final
+    /// symlink. What is made is 0666 less the umask.
+    fn open_to_write(&self, path: &Path, making: Making) -> io::Result<Handle>;
 
     /// Waits until the content of a file is on the medium.
-    fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
+    fn sync(&self, file: &dyn OpenFile, path: &Path) -> io::Result<()>;
 
     /// Waits until the names in a directory are on the medium.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// [`Self::sync_dir`] of several, in any order or at once; the outcomes are
+    /// in theirs.
+    fn sync_dirs(&self, dirs: &[&Path]) -> Vec<io::Result<()>> {
+        dirs.iter().map(|dir| self.sync_dir(dir)).collect()
+    }
 
     /// Gives a file its name, in place of whatever had it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -32,125 +49,151 @@ pub(super) trait Disk: Send + Sync + 'static {
 
     /// Removes the name of a file.
     fn unlink(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory with everything below it, whoever else adds to it or
+    /// removes from it meanwhile; absent is success.
+    fn remove_tree(&self, dir: &Path) -> io::Result<()>;
+
+    /// What lies at a path, not following a final symlink.
+    fn stat(&self, path: &Path) -> io::Result<Status>;
+
+    /// Whether a path leads to a directory, through symlinks too.
+    fn is_dir(&self, path: &Path) -> io::Result<bool>;
+
+    /// Tells the names in a directory, in any order, until it is told to stop.
+    fn list(&self, dir: &Path, visit: &mut dyn FnMut(Listed<'_>) -> Next) -> io::Result<()>;
+
+    /// [`Self::open`], as far as it needn't wait for the medium.
+    fn open_cached(&self, path: &Path) -> Cached<Handle> {
+        let _ = path;
+        Cached::Unknown
+    }
+
+    /// [`Self::stat`], as far as it needn't wait for the medium.
+    fn stat_cached(&self, path: &Path) -> Cached<Status> {
+        let _ = path;
+        Cached::Unknown
+    }
+
+    /// Names the time between two starts of the machine.
+    fn boot(&self) -> &[u8];
 }
 
-/// The real thing.
-pub(super) struct Posix;
+/// An open file, closed when it is dropped.
+pub(super) trait OpenFile: Send + Sync + 'static {
+    /// What it is.
+    fn status(&self) -> io::Result<Status>;
 
-impl Disk for Posix {
-    fn mkdir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir(dir)
+    /// Reads some bytes from an offset on; none is the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// [`Self::read_at`] of what needn't be fetched from the medium.
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
+        let _ = (buffer, offset);
+        None
     }
 
-    fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<File> {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(content)?;
-        Ok(file)
-    }
+    /// Writes some of the bytes at an offset.
+    fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
 
-    fn sync(&self, file: &File, _path: &Path) -> io::Result<()> {
-        file.sync_all()
-    }
+    /// See [`Disk::sync`].
+    fn sync(&self) -> io::Result<()>;
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        match open_dir(dir)?.sync_all() {
-            // Some network file systems know no such call for directories; their
-            // names are written at once.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
-            outcome => outcome,
+    /// Becomes its only writer until it is closed; false while there is another.
+    fn lock(&self) -> bool;
+
+    /// Asks for a range of bytes, `from..to`, to be written to the medium in its own time.
+    fn start_write_back(&self, from: u64, to: u64) {
+        let _ = (from, to);
+    }
+}
+
+/// Whether [`Disk::open_to_write`] makes a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Making {
+    /// It must be there.
+    Never,
+    /// If it isn't there.
+    IfAbsent,
+    /// It must not be there.
+    New,
+}
+
+/// Whether [`Disk::list`] goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// With the next name.
+    More,
+    /// That was enough.
+    Stop,
+}
+
+/// A name that was listed.
+pub(super) struct Listed<'a> {
+    pub(super) name: OsString,
+    /// Whether it is a directory's, or a symlink's to one.
+    pub(super) is_dir: &'a dyn Fn() -> bool,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) is_file: bool,
+    pub(super) is_dir: bool,
+    /// Bytes.
+    pub(super) size: u64,
+    pub(super) modified: SystemTime,
+    /// When the content or anything else of it changed last, in seconds and
+    /// nanoseconds of the file system's own clock: nobody can put it back.
+    pub(super) changed: (i64, i64),
+    /// The same for all names of one file, and for its handles.
+    pub(super) identity: (u64, u64),
+}
+
+/// Writes all parts, however many at once the file system takes.
+pub(super) fn write_all(file: &dyn OpenFile, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+    let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut rest = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_at(rest, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                offset += count as u64;
+                IoSlice::advance_slices(&mut rest, count);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
+}
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match fs::hard_link(from, to) {
-            // A file system without hard links (vfat, some FUSE) says one of the two.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::PermissionDenied | ErrorKind::Unsupported
-                ) =>
-            {
-                rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
-                    .map_err(io::Error::from)
+/// Fills a buffer from an offset on.
+pub(super) fn read_exact(
+    file: &dyn OpenFile,
+    buffer: &mut [u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        match file.read_at(rest, offset) {
+            Ok(0) => return Err(ended_early()),
+            Ok(count) => {
+                offset += count as u64;
+                rest = rest.get_mut(count..).unwrap_or_default();
             }
-            outcome => outcome,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
+    Ok(())
 }
 
-/// Removes a directory with everything below it, whoever else adds to it or
-/// removes from it meanwhile; absent is success.
-pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
-    const ROUNDS: usize = 64;
-    let mut outcome = Ok(());
-    for _ in 0..ROUNDS {
-        outcome = fs::remove_dir_all(dir);
-        match &outcome {
-            Ok(()) => return Ok(()),
-            // Of the directory itself, or of something below that another
-            // remover was quicker with.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if fs::symlink_metadata(dir).is_err_and(|error| super::fault::is_absent(&error)) {
-                    return Ok(());
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
-            Err(_) => return outcome,
-        }
-    }
-    outcome
-}
-
-/// Opens a directory, and nothing else.
-fn open_dir(dir: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::DIRECTORY.bits().cast_signed())
-        .open(dir)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_never_replaces() {
-        let root = tempfile::tempdir().unwrap();
-        let (one, two) = (root.path().join("one"), root.path().join("two"));
-        Posix.write_new(&one, b"1").unwrap();
-        Posix.link(&one, &two).unwrap();
-        Posix.unlink(&one).unwrap();
-        Posix.write_new(&one, b"other").unwrap();
-        let refused = Posix.link(&one, &two).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&two).unwrap(), b"1");
-    }
-
-    #[test]
-    fn removing_a_tree_tolerates_company() {
-        let root = tempfile::tempdir().unwrap();
-        let tree = root.path().join("tree");
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    for number in 0..200 {
-                        let _ = fs::create_dir_all(tree.join(format!("a/{}", number % 7)));
-                        remove_tree(&tree).unwrap();
-                    }
-                });
-            }
-        });
-        remove_tree(&tree).unwrap();
-        assert!(!tree.exists());
-        remove_tree(&tree).unwrap();
-    }
+/// A file has fewer bytes than it had.
+pub(super) fn ended_early() -> io::Error {
+    io::Error::new(
+        ErrorKind::UnexpectedEof,
+        "the file is shorter than it was when it was opened",
+    )
 }

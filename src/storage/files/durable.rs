@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! make missing directories → write a temporary file in the same directory
-//! → sync the file → give it its name → sync the directory
-//! → sync the parent of every directory that isn't known to be durable, deepest first
+//! → sync the file → give it its name → sync the directory, and beside it
+//! the parent of every directory that isn't known to be durable
 //! ```
 //!
 //! A crash before the name is given leaves a `.tmp` file that no reader sees. A
@@ -17,17 +17,18 @@
 //! succeed and mean nothing. The temporary file goes, and the write has failed.
 //!
 //! Temporary files that a crash left go away with a later write to the same
-//! directory ([`sweep`]), or with the directory itself when the blob or upload
+//! directory ([`Durable::sweep`]), or with the directory itself when the blob or upload
 //! in it is collected.
 
-use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::disk::{Disk, Posix, remove_tree};
+use super::disk::{Disk, Making, Next, OpenFile, write_all};
 use super::fault::{during, is_absent};
 use super::known::{Known, Moment};
+use super::latch::Latch;
 use crate::oci::UploadId;
 use crate::storage::Created;
 
@@ -38,16 +39,17 @@ pub(super) const TEMPORARY: &str = ".tmp";
 const ATTEMPTS: usize = 64;
 
 /// No write takes so long: an older temporary file has no writer any more.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// The most names that [`sweep`] looks at. Directories that hold records are small.
 const SWEPT: usize = 64;
 
 /// Writes below one root directory.
-pub(super) struct Durable<D = Posix> {
-    disk: D,
+pub(super) struct Durable {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     known: Known,
+    latch: Latch,
 }
 
 /// The directories above a new name that must be synced after it.
@@ -56,14 +58,25 @@ pub(super) struct Above {
     since: Moment,
 }
 
-impl<D: Disk> Durable<D> {
+impl Durable {
     /// Writes below `root`, which must exist durably.
-    pub(super) fn new(disk: D, root: PathBuf) -> Self {
+    pub(super) fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
         Self {
             disk,
             root,
             known: Known::default(),
+            latch: Latch::default(),
         }
+    }
+
+    /// What it writes to.
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// Refuses once the disk can't be trusted with writes any more.
+    pub(super) fn check_writable(&self) -> io::Result<()> {
+        self.latch.check()
     }
 
     /// The root directory.
@@ -80,7 +93,7 @@ impl<D: Disk> Durable<D> {
             })
         })?;
         self.sync_above(target, above)?;
-        sweep(parent(target), SystemTime::now());
+        self.sweep(parent(target), SystemTime::now());
         Ok(())
     }
 
@@ -89,19 +102,20 @@ impl<D: Disk> Durable<D> {
         let (created, above) = self.place(target, || self.create_once(target, content))?;
         // Whoever made the existing one may not have come this far yet.
         self.sync_above(target, above)?;
-        sweep(parent(target), SystemTime::now());
+        self.sweep(parent(target), SystemTime::now());
         Ok(created)
     }
 
     /// Gives a file that was written elsewhere its durable name; its content
-    /// must have been synced.
+    /// must have been synced. The directories above come last, so that one that
+    /// somebody removed and made again meanwhile is synced too.
     pub(super) fn adopt(&self, source: &Path, target: &Path) -> io::Result<()> {
         let ((), above) = self.place(target, || self.disk.rename(source, target))?;
         self.sync_above(target, above)
     }
 
     /// Waits until the content of a file is on the medium.
-    pub(super) fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+    pub(super) fn sync(&self, file: &dyn OpenFile, path: &Path) -> io::Result<()> {
         self.disk
             .sync(file, path)
             .map_err(|error| during("sync", path, &error))
@@ -110,6 +124,7 @@ impl<D: Disk> Durable<D> {
     /// Removes a file; absent is success, and is made durable too, since
     /// somebody else may have removed it a moment ago.
     pub(super) fn delete(&self, target: &Path) -> io::Result<()> {
+        self.check_writable()?;
         match self.disk.unlink(target) {
             Err(error) if !is_absent(&error) => Err(during("remove", target, &error)),
             _ => self.sync_nearest(parent(target)),
@@ -118,8 +133,10 @@ impl<D: Disk> Durable<D> {
 
     /// Removes a directory with everything below it.
     pub(super) fn delete_all(&self, dir: &Path) -> io::Result<()> {
+        self.check_writable()?;
         self.known.forget(dir);
-        let outcome = remove_tree(dir).map_err(|error| during("remove", dir, &error));
+        let removed = self.disk.remove_tree(dir);
+        let outcome = removed.map_err(|error| during("remove", dir, &error));
         self.known.forget(dir);
         outcome?;
         self.sync_nearest(parent(dir))
@@ -132,6 +149,7 @@ impl<D: Disk> Durable<D> {
         target: &Path,
         mut act: impl FnMut() -> io::Result<T>,
     ) -> io::Result<(T, Above)> {
+        self.check_writable()?;
         let mut vanished = io::Error::from(ErrorKind::NotFound);
         for _ in 0..ATTEMPTS {
             let dir = parent(target);
@@ -163,32 +181,36 @@ impl<D: Disk> Durable<D> {
 
     /// Makes a new name durable, and the directories above it.
     fn sync_above(&self, target: &Path, above: Above) -> io::Result<()> {
-        self.sync_dir(parent(target))?;
-        for dir in &above.unsynced {
-            self.sync_dir(parent(dir))?;
+        let mut dirs = vec![parent(target)];
+        dirs.extend(above.unsynced.iter().map(|dir| parent(dir)));
+        for (outcome, dir) in self.disk.sync_dirs(&dirs).into_iter().zip(dirs) {
+            match self.counted(dir, outcome) {
+                // Removed since, with what was written: that comes after this write.
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(during("sync", dir, &error));
+                }
+                _ => {}
+            }
         }
         self.known.remember(above.unsynced, above.since);
         Ok(())
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        match self.disk.sync_dir(dir) {
-            // Removed since, with what was written: that comes after this write.
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(during("sync", dir, &error)),
-            _ => Ok(()),
-        }
-    }
-
     /// Syncs a directory, or if it is gone the first above it that isn't.
     fn sync_nearest(&self, dir: &Path) -> io::Result<()> {
         for above in dir.ancestors() {
-            match self.disk.sync_dir(above) {
+            match self.counted(above, self.disk.sync_dir(above)) {
                 Err(error) if is_absent(&error) && above != self.root => {}
                 Err(error) => return Err(during("sync", above, &error)),
                 Ok(()) => break,
             }
         }
         Ok(())
+    }
+
+    /// The outcome of a directory's sync.
+    fn counted(&self, dir: &Path, outcome: io::Result<()>) -> io::Result<()> {
+        outcome.inspect_err(|error| self.latch.count(dir, error))
     }
 
     fn create_once(&self, target: &Path, content: &[u8]) -> io::Result<Created> {
@@ -215,9 +237,9 @@ impl<D: Disk> Durable<D> {
     /// Syncs the content of an existing file (registry:2 doesn't); false if
     /// there is none.
     fn sync_existing(&self, target: &Path) -> io::Result<bool> {
-        match File::open(target) {
-            Ok(file) if file.metadata()?.is_file() => {
-                self.disk.sync(&file, target)?;
+        match self.disk.open(target) {
+            Ok(file) if file.status()?.is_file => {
+                self.disk.sync(&*file, target)?;
                 Ok(true)
             }
             Ok(_) => Err(ErrorKind::IsADirectory.into()),
@@ -230,13 +252,45 @@ impl<D: Disk> Durable<D> {
         let temporary = temporary(target);
         let written = self
             .disk
-            .write_new(&temporary, content)
-            .and_then(|file| self.disk.sync(&file, &temporary));
+            .open_to_write(&temporary, Making::New)
+            .and_then(|file| {
+                write_all(&*file, &[content], 0)?;
+                self.disk.sync(&*file, &temporary)
+            });
         match written {
             Ok(()) => Ok(temporary),
             Err(error) => {
                 let _ = self.disk.unlink(&temporary);
                 Err(error)
+            }
+        }
+    }
+
+    /// Removes temporary files that a crash left in a directory. Should a clock
+    /// be so wrong that one had a writer, that write fails and nothing is lost.
+    fn sweep(&self, dir: &Path, now: SystemTime) {
+        let mut looked = 0;
+        let mut leftovers = Vec::new();
+        // Should it fail, the next write sweeps.
+        let _ = self.disk.list(dir, &mut |entry| {
+            let ending = TEMPORARY.as_bytes();
+            if entry.name.as_encoded_bytes().ends_with(ending) {
+                leftovers.push(dir.join(entry.name));
+            }
+            looked += 1;
+            if looked < SWEPT {
+                Next::More
+            } else {
+                Next::Stop
+            }
+        });
+        for leftover in leftovers {
+            let abandoned = self.disk.stat(&leftover).is_ok_and(|status| {
+                let age = now.duration_since(status.modified);
+                status.is_file && age.is_ok_and(|age| age > ABANDONED)
+            });
+            if abandoned {
+                let _ = self.disk.unlink(&leftover);
             }
         }
     }
@@ -247,33 +301,6 @@ pub(super) fn temporary(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(format!(".{}{TEMPORARY}", UploadId::random()));
     name.into()
-}
-
-/// Removes temporary files that a crash left in a directory. Should a clock be
-/// so wrong that one had a writer, that write fails and nothing is lost.
-pub(super) fn sweep(dir: &Path, now: SystemTime) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
-    for entry in entries.take(SWEPT).flatten() {
-        if !entry
-            .file_name()
-            .as_encoded_bytes()
-            .ends_with(TEMPORARY.as_bytes())
-        {
-            continue;
-        }
-        let abandoned = entry.metadata().is_ok_and(|meta| {
-            let age = meta
-                .modified()
-                .ok()
-                .and_then(|then| now.duration_since(then).ok());
-            meta.is_file() && age.is_some_and(|age| age > ABANDONED)
-        });
-        if abandoned {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 fn parent(path: &Path) -> &Path {

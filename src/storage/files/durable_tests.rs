@@ -1,17 +1,20 @@
 //! Proves the order of writes step by step, and what every failed step leaves.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::sync::Mutex;
 
 use super::*;
+use crate::storage::files::disk::{Handle, Listed, Status};
+use crate::storage::files::posix::Posix;
 use crate::storage::files::stage::Session;
 use crate::storage::{StorageError, layout};
 
 /// The real disk, which notes every step and fails those it is told to.
-#[derive(Default)]
 struct Recorder {
     steps: Mutex<Vec<String>>,
     failing: Mutex<HashMap<String, ErrorKind>>,
+    posix: Posix,
 }
 
 impl Recorder {
@@ -44,30 +47,52 @@ fn shown(path: &Path) -> String {
 
 impl Disk for Recorder {
     fn mkdir(&self, dir: &Path) -> io::Result<()> {
-        self.step("mkdir", dir, || Posix.mkdir(dir))
+        self.step("mkdir", dir, || self.posix.mkdir(dir))
     }
-    fn write_new(&self, path: &Path, content: &[u8]) -> io::Result<File> {
-        self.step("write", path, || Posix.write_new(path, content))
+    fn open(&self, path: &Path) -> io::Result<Handle> {
+        self.posix.open(path)
     }
-    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
-        self.step("sync", path, || Posix.sync(file, path))
+    fn open_to_write(&self, path: &Path, making: Making) -> io::Result<Handle> {
+        match making {
+            Making::New => self.step("make", path, || self.posix.open_to_write(path, making)),
+            _ => self.posix.open_to_write(path, making),
+        }
+    }
+    fn sync(&self, file: &dyn OpenFile, path: &Path) -> io::Result<()> {
+        self.step("sync", path, || self.posix.sync(file, path))
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step("sync", dir, || Posix.sync_dir(dir))
+        self.step("sync", dir, || self.posix.sync_dir(dir))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step("rename to", to, || Posix.rename(from, to))
+        self.step("rename to", to, || self.posix.rename(from, to))
     }
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step("link to", to, || Posix.link(from, to))
+        self.step("link to", to, || self.posix.link(from, to))
     }
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.step("unlink", path, || Posix.unlink(path))
+        self.step("unlink", path, || self.posix.unlink(path))
+    }
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        self.posix.remove_tree(dir)
+    }
+    fn stat(&self, path: &Path) -> io::Result<Status> {
+        self.posix.stat(path)
+    }
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        self.posix.is_dir(path)
+    }
+    fn list(&self, dir: &Path, visit: &mut dyn FnMut(Listed<'_>) -> Next) -> io::Result<()> {
+        self.posix.list(dir, visit)
+    }
+    fn boot(&self) -> &[u8] {
+        self.posix.boot()
     }
 }
 
 struct Rig {
-    durable: Durable<Recorder>,
+    disk: Arc<Recorder>,
+    durable: Durable,
     _guard: tempfile::TempDir,
 }
 
@@ -76,8 +101,14 @@ impl Rig {
         let guard = tempfile::tempdir().unwrap();
         let root = guard.path().join(&ROOT[1..]);
         fs::create_dir(&root).unwrap();
+        let disk = Arc::new(Recorder {
+            steps: Mutex::default(),
+            failing: Mutex::default(),
+            posix: Posix::uncached(),
+        });
         Self {
-            durable: Durable::new(Recorder::default(), root),
+            durable: Durable::new(disk.clone(), root),
+            disk,
             _guard: guard,
         }
     }
@@ -87,13 +118,13 @@ impl Rig {
     }
 
     fn fail(&self, step: &str, kind: ErrorKind) {
-        let mut failing = self.durable.disk.failing.lock().unwrap();
+        let mut failing = self.disk.failing.lock().unwrap();
         failing.insert(step.to_owned(), kind);
     }
 
     /// The steps since the last call.
     fn steps(&self) -> Vec<String> {
-        std::mem::take(&mut *self.durable.disk.steps.lock().unwrap())
+        std::mem::take(&mut *self.disk.steps.lock().unwrap())
     }
 
     fn names(&self, dir: &str) -> Vec<String> {
@@ -111,7 +142,7 @@ fn put_syncs_the_file_then_its_name_then_every_new_directory() {
     let order = [
         "mkdir /a",
         "mkdir /a/b",
-        "write /a/b/link.tmp",
+        "make /a/b/link.tmp",
         "sync /a/b/link.tmp",
         "rename to /a/b/link",
         "sync /a/b",
@@ -123,7 +154,7 @@ fn put_syncs_the_file_then_its_name_then_every_new_directory() {
     // The second write knows that the directories are durable.
     rig.durable.put(&rig.path("a/b/link"), b"two").unwrap();
     let order = [
-        "write /a/b/link.tmp",
+        "make /a/b/link.tmp",
         "sync /a/b/link.tmp",
         "rename to /a/b/link",
         "sync /a/b",
@@ -149,7 +180,7 @@ fn create_syncs_before_it_links_and_what_exists_too() {
     assert_eq!(rig.durable.create(&link, b"one").unwrap(), Created::New);
     let order = [
         "mkdir /a",
-        "write /a/link.tmp",
+        "make /a/link.tmp",
         "sync /a/link.tmp",
         "link to /a/link",
         "unlink /a/link.tmp",
@@ -199,11 +230,7 @@ fn a_failed_sync_is_not_tried_again_and_leaves_nothing() {
     rig.steps();
     rig.fail("sync /a/link.tmp", ErrorKind::Other);
     rig.durable.put(&link, b"new").unwrap_err();
-    let order = [
-        "write /a/link.tmp",
-        "sync /a/link.tmp",
-        "unlink /a/link.tmp",
-    ];
+    let order = ["make /a/link.tmp", "sync /a/link.tmp", "unlink /a/link.tmp"];
     assert_eq!(rig.steps(), order);
     assert_eq!(rig.names("a"), ["link"]);
     assert_eq!(fs::read(&link).unwrap(), b"old");
@@ -218,7 +245,7 @@ fn a_failed_sync_is_not_tried_again_and_leaves_nothing() {
 fn no_write_succeeds_when_a_step_fails() {
     for step in [
         "mkdir /a",
-        "write /a/link.tmp",
+        "make /a/link.tmp",
         "sync /a/link.tmp",
         "rename to /a/link",
         "sync /a",
@@ -239,10 +266,37 @@ fn a_directory_that_failed_to_sync_is_synced_by_the_next_write() {
     let rig = Rig::new();
     rig.fail("sync /", ErrorKind::Other);
     rig.durable.put(&rig.path("a/link"), b"").unwrap_err();
-    rig.durable.disk.failing.lock().unwrap().clear();
+    rig.disk.failing.lock().unwrap().clear();
     rig.steps();
     rig.durable.put(&rig.path("a/link"), b"").unwrap();
     assert!(rig.steps().contains(&"sync /".to_owned()));
+}
+
+#[test]
+fn after_three_directories_failed_to_sync_nothing_is_written() {
+    let rig = Rig::new();
+    rig.durable.put(&rig.path("a/link"), b"old").unwrap();
+    rig.fail("sync /a", ErrorKind::Other);
+    for _ in 0..3 {
+        rig.durable.check_writable().unwrap();
+        rig.durable.put(&rig.path("a/link"), b"new").unwrap_err();
+    }
+    rig.disk.failing.lock().unwrap().clear();
+    rig.steps();
+    let target = rig.path("b/link");
+    let refusals = [
+        rig.durable.put(&target, b"").map(drop),
+        rig.durable.create(&target, b"").map(drop),
+        rig.durable.adopt(&rig.path("a/link"), &target),
+        rig.durable.delete(&rig.path("a/link")),
+        rig.durable.delete_all(&rig.path("a")),
+    ];
+    for refusal in refusals {
+        let error = refusal.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
+        assert!(error.to_string().contains("then restart"), "{error}");
+    }
+    assert_eq!(rig.steps(), [""; 0]);
 }
 
 #[test]
@@ -282,16 +336,18 @@ fn what_a_crash_left_goes_with_a_later_write() {
 fn publish_syncs_the_bytes_before_they_get_their_name() {
     let rig = Rig::new();
     let session = begun(&rig);
-    let opened = session.open().unwrap().unwrap().unwrap();
-    let published = session.publish(&rig.durable, &opened.file, &rig.path("ab/data"));
+    let opened = session.open(&rig.durable).unwrap().unwrap().unwrap();
+    let published = session.publish(&rig.durable, &*opened.file, &rig.path("ab/data"));
     published.unwrap();
     let synced = format!("sync {}", shown(&session.data));
+    let ended = format!("unlink {}", shown(&session.started_at));
     let order = [
         synced.as_str(),
         "mkdir /ab",
         "rename to /ab/data",
         "sync /ab",
         "sync /",
+        ended.as_str(),
     ];
     assert_eq!(rig.steps(), order);
 }
@@ -302,15 +358,15 @@ fn bytes_that_failed_to_sync_are_never_published() {
     let session = begun(&rig);
     rig.fail(&format!("sync {}", shown(&session.data)), ErrorKind::Other);
     let target = rig.path("ab/data");
-    let opened = session.open().unwrap().unwrap().unwrap();
-    let publish = || session.publish(&rig.durable, &opened.file, &target);
+    let opened = session.open(&rig.durable).unwrap().unwrap().unwrap();
+    let publish = || session.publish(&rig.durable, &*opened.file, &target);
     publish().unwrap_err();
-    rig.durable.disk.failing.lock().unwrap().clear();
+    rig.disk.failing.lock().unwrap().clear();
     let again = publish().unwrap_err();
     assert!(matches!(again, StorageError::UnknownStage), "{again}");
     assert!(!target.exists());
-    assert!(session.size().unwrap().is_none());
-    assert!(session.open().unwrap().unwrap().is_none());
+    assert!(session.size(&*rig.disk).unwrap().is_none());
+    assert!(session.open(&rig.durable).unwrap().unwrap().is_none());
 }
 
 /// A session of no bytes.

@@ -16,6 +16,7 @@ fn opened(root: &Path) -> Files {
     Files::open(&Settings {
         root: root.to_owned(),
         max_threads: 4,
+        sync: SyncMode::Full,
     })
     .unwrap()
 }
@@ -37,9 +38,9 @@ mod uncached {
     async fn bench() -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let open = || {
-            let mut files = opened(dir.path());
-            files.reader.lookup = Lookup::never();
-            Arc::new(files)
+            let disk = Arc::new(Patient(Posix::uncached()));
+            let root = dir.path().to_owned();
+            Arc::new(Files::over(disk, root, Workers::new(4)))
         };
         Bench {
             one: open(),
@@ -232,6 +233,7 @@ async fn a_volume_that_is_only_read_need_not_be_writable() {
     let settings = Settings {
         root: "/proc/self".into(),
         max_threads: 25,
+        sync: SyncMode::Full,
     };
     assert!(Files::open(&settings).is_err());
     let files = Files::open_read_only(&settings).unwrap();
@@ -279,7 +281,7 @@ fn directories_that_lead_into_themselves_end() {
     }
     std::os::unix::fs::symlink("../a", b.join("back")).unwrap();
     let dirs = |path: &Path| {
-        let listed = list::children(path, None, 10).unwrap();
+        let listed = list::children(&Posix::uncached(), path, None, 10).unwrap();
         let dirs = listed.into_iter().filter(|child| child.is_prefix);
         dirs.map(|child| child.name).collect::<Vec<_>>()
     };

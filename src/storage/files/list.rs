@@ -2,11 +2,10 @@
 //! memory for those alone however many there are.
 
 use std::collections::BinaryHeap;
-use std::fs::{self, DirEntry};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::disk::{Disk, Listed, Next};
 use super::durable::TEMPORARY;
 use super::fault::{is_absent, unread};
 use crate::storage::{Child, StorageError};
@@ -14,66 +13,59 @@ use crate::storage::{Child, StorageError};
 /// At most `limit` names in `dir`, the smallest of those greater than `after`.
 /// Nothing is listed where there is no directory.
 pub(super) fn children(
+    disk: &dyn Disk,
     dir: &Path,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Child>, StorageError> {
-    smallest(dir, after, limit).map_err(|error| unread(dir, &error))
+    smallest(disk, dir, after, limit).map_err(|error| unread(dir, &error))
 }
 
-fn smallest(dir: &Path, after: Option<&str>, limit: usize) -> io::Result<Vec<Child>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+fn smallest(
+    disk: &dyn Disk,
+    dir: &Path,
+    after: Option<&str>,
+    limit: usize,
+) -> io::Result<Vec<Child>> {
     let mut smallest: BinaryHeap<Child> = BinaryHeap::new();
-    for entry in entries {
-        let entry = entry?;
+    let mut visit = |entry: Listed<'_>| {
         // A name that isn't UTF-8 was made by nobody who speaks this layout.
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+        let Ok(name) = entry.name.into_string() else {
+            return;
         };
         let full = smallest.len() >= limit;
         if after.is_some_and(|after| name.as_str() <= after)
             || full && smallest.peek().is_none_or(|largest| largest.name <= name)
         {
-            continue;
+            return;
         }
-        let is_prefix = is_dir(dir, &entry);
+        let is_prefix = (entry.is_dir)();
         // A directory may be called so: `1.0.tmp` is a tag.
         if !is_prefix && name.ends_with(TEMPORARY) {
-            continue;
+            return;
         }
         if full {
             smallest.pop();
         }
         smallest.push(Child { name, is_prefix });
-    }
-    Ok(smallest.into_sorted_vec())
-}
-
-/// Without asking the file system where the directory says it itself; a link
-/// counts as what it leads to, unless that is a directory that we came through:
-/// whoever walks the tree would never end.
-fn is_dir(dir: &Path, entry: &DirEntry) -> bool {
-    match entry.file_type() {
-        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|target| {
-            let is_target = |above: &Path| {
-                fs::metadata(above)
-                    .is_ok_and(|above| (above.dev(), above.ino()) == (target.dev(), target.ino()))
-            };
-            target.is_dir() && !dir.ancestors().any(is_target)
-        }),
-        Ok(kind) => kind.is_dir(),
-        Err(_) => false,
+    };
+    let listed = disk.list(dir, &mut |entry| {
+        visit(entry);
+        Next::More
+    });
+    match listed {
+        Err(error) if is_absent(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(smallest.into_sorted_vec()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::files::posix::Posix;
     use std::ffi::OsStr;
+    use std::fs;
     use std::os::unix::ffi::OsStrExt as _;
 
     #[test]
@@ -89,7 +81,7 @@ mod tests {
         fs::write(dir.path().join(OsStr::from_bytes(b"\xff")), b"").unwrap();
 
         let names = |after, limit| {
-            let listed = children(dir.path(), after, limit).unwrap();
+            let listed = children(&Posix::uncached(), dir.path(), after, limit).unwrap();
             listed
                 .into_iter()
                 .map(|child| child.name + if child.is_prefix { "/" } else { "" })
@@ -113,7 +105,7 @@ mod tests {
         fs::write(dir.path().join("file"), b"").unwrap();
         for absent in ["none", "none/below", "file", "file/below"] {
             assert!(
-                children(&dir.path().join(absent), None, 9)
+                children(&Posix::uncached(), &dir.path().join(absent), None, 9)
                     .unwrap()
                     .is_empty()
             );

@@ -1,7 +1,8 @@
 //! The filesystem back end: registry:2's tree under one root directory.
 //!
 //! [`durable`] holds the order of writes, [`stage`] and [`append`] the uploads,
-//! [`read`] and [`cached`] the way out, [`list`] the directories. Linux only:
+//! [`read`] and [`cached`] the way out, [`list`] the directories; [`disk`] is
+//! what all of them ask of a file system, [`posix`] the real one. Linux only:
 //! reads answer from its page cache where they can.
 
 mod append;
@@ -12,11 +13,17 @@ mod disk;
 mod durable;
 mod fault;
 mod known;
+mod latch;
 mod list;
+mod patient;
+mod posix;
 mod read;
 mod root;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stage;
 mod survey;
+mod together;
 mod workers;
 
 use std::path::{Path, PathBuf};
@@ -27,11 +34,13 @@ use bytes::Bytes;
 
 use self::append::FileUpload;
 use self::blocks::Blocks;
-use self::cached::Lookup;
-use self::disk::Posix;
+use self::disk::Disk;
 use self::durable::Durable;
 use self::fault::{during, unread, unwritten};
-use self::read::{EAGER, Reader, Source};
+use self::patient::Patient;
+use self::posix::Posix;
+pub use self::posix::SyncMode;
+use self::read::{EAGER, Reader, Source, open_now, read_now};
 use self::stage::Session;
 pub use self::survey::{Oddity, Survey};
 use self::workers::Workers;
@@ -48,6 +57,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// `maxthreads`: the most file operations at once.
     pub max_threads: usize,
+    /// `sync`: whether writes wait for the medium.
+    pub sync: SyncMode,
 }
 
 /// Keys as files.
@@ -80,14 +91,24 @@ impl Files {
     }
 
     fn at(root: PathBuf, writable: bool, settings: &Settings) -> Self {
+        let disk = Patient(Posix::new(&root, settings.sync));
+        let workers = Workers::new(settings.max_threads);
         Self {
             writable,
+            ..Self::over(Arc::new(disk), root, workers)
+        }
+    }
+
+    /// The tree at `root` of a file system.
+    fn over(disk: Arc<dyn Disk>, root: PathBuf, workers: Workers) -> Self {
+        Self {
+            durable: Arc::new(Durable::new(disk.clone(), root)),
             reader: Reader {
-                lookup: Lookup::new(&root),
-                workers: Workers::new(settings.max_threads),
+                disk,
+                workers,
                 blocks: Blocks::default(),
             },
-            durable: Arc::new(Durable::new(Posix, root)),
+            writable: true,
         }
     }
 
@@ -176,8 +197,9 @@ impl Store for Files {
         limit: usize,
     ) -> Result<Vec<Child>, StorageError> {
         let (path, after) = (self.path(prefix.as_str()), after.map(str::to_owned));
-        let list = move || list::children(&path, after.as_deref(), limit);
-        self.reader.workers.run(list).await
+        let list =
+            move |durable: &Durable| list::children(durable.disk(), &path, after.as_deref(), limit);
+        self.run(list).await
     }
 
     async fn exists(&self, prefix: &Prefix) -> Result<bool, StorageError> {
@@ -192,12 +214,12 @@ impl Store for Files {
 
     async fn staged(&self, stage: &Stage) -> Result<Option<u64>, StorageError> {
         let session = self.session(stage);
-        self.reader.workers.run(move || session.size()).await
+        self.run(move |durable| session.size(durable.disk())).await
     }
 
     async fn resume(&self, stage: &Stage) -> Result<Option<Box<dyn Upload>>, StorageError> {
-        let session = self.session(stage);
-        let open = move || session.open();
+        let (session, durable) = (self.session(stage), self.durable.clone());
+        let open = move || session.open(&durable);
         Ok(match self.reader.workers.run_when_free(open).await? {
             Some(opened) => Some(Box::new(FileUpload::new(self, opened))),
             None => None,
@@ -206,7 +228,7 @@ impl Store for Files {
 
     async fn discard(&self, stage: &Stage) -> Result<(), StorageError> {
         let session = self.session(stage);
-        self.reader.workers.run(move || session.discard()).await
+        self.run(move |durable| session.discard(durable)).await
     }
 
     /// Files are served by us.
@@ -242,9 +264,12 @@ impl Store for Files {
 fn probe(durable: &Durable, path: &Path) -> Result<(), StorageError> {
     const CONTENT: &[u8] = b"wharf";
     durable.put(path, CONTENT).map_err(unwritten)?;
-    let read = std::fs::read(path).map_err(|error| unread(path, &error));
+    let read = open_now(durable.disk(), path).and_then(|found| match found {
+        Some((file, meta)) => read_now(&*file, meta.size).map(Some),
+        None => Ok(None),
+    });
     durable.delete(path).map_err(unwritten)?;
-    if read? == CONTENT {
+    if read.map_err(|error| unread(path, &error))?.as_deref() == Some(CONTENT) {
         Ok(())
     } else {
         let error = std::io::Error::other("it holds something else than what was written to it");

@@ -1,23 +1,21 @@
 //! Reads files: from the page cache without leaving the thread, else in large
 //! blocks on a worker that reads one block ahead.
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use rustix::fs::OFlags;
 use tokio::task::JoinHandle;
 
 use super::blocks::{BLOCK, Block, Blocks, SMALL};
-use super::cached::{Cached, Lookup, read_some, read_whole};
+use super::cached::{Cached, read_whole};
+use super::disk::{Disk, Handle, OpenFile, Status, ended_early, read_exact};
 use super::fault::{is_absent, unread};
 use super::workers::{Workers, ended};
-use crate::storage::{ByteStream, Content, Meta, StorageError};
+use crate::storage::{ByteStream, Content, Meta, StorageError, Version};
 
 /// The largest content that is read when it is opened, in bytes.
 pub(super) const EAGER: u64 = SMALL as u64;
@@ -25,7 +23,7 @@ pub(super) const EAGER: u64 = SMALL as u64;
 /// What every reader needs; clones share it.
 #[derive(Clone)]
 pub(super) struct Reader {
-    pub(super) lookup: Lookup,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) workers: Workers,
     pub(super) blocks: Blocks,
 }
@@ -42,37 +40,34 @@ pub(super) enum Source {
     /// All of them were read already.
     Whole(Bytes),
     /// They are read as they are wanted.
-    File(Arc<File>, Reader),
+    File(Handle, Reader),
 }
 
 impl Reader {
     /// Size and age of a regular file.
     pub(super) async fn head(&self, path: &Path) -> Result<Option<Meta>, StorageError> {
-        match self.lookup.stat(path) {
-            Cached::Hit(file) => regular(&file).map_err(|error| unread(path, &error)),
+        match self.disk.stat_cached(path) {
+            Cached::Hit(status) => Ok(regular(&status)),
             Cached::Absent => Ok(None),
             Cached::Unknown => {
-                let path = path.to_owned();
-                self.workers.run(move || head_now(&path)).await
+                let (disk, path) = (self.disk.clone(), path.to_owned());
+                self.workers.run(move || head_now(&*disk, &path)).await
             }
         }
     }
 
     /// Whether a directory is there.
     pub(super) async fn is_dir(&self, path: &Path) -> Result<bool, StorageError> {
-        match self.lookup.stat(path) {
-            Cached::Hit(file) if file.metadata().is_ok_and(|meta| meta.is_dir()) => {
-                return Ok(true);
-            }
+        match self.disk.stat_cached(path) {
+            Cached::Hit(status) if status.is_dir => return Ok(true),
             // This look doesn't follow a link, which may lead to a directory.
             Cached::Hit(_) | Cached::Unknown => {}
             Cached::Absent => return Ok(false),
         }
-        let path = path.to_owned();
-        let look = move || match std::fs::metadata(&path) {
-            Ok(meta) => Ok(meta.is_dir()),
+        let (disk, path) = (self.disk.clone(), path.to_owned());
+        let look = move || match disk.is_dir(&path) {
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(unread(&path, &error)),
+            found => found.map_err(|error| unread(&path, &error)),
         };
         self.workers.run(look).await
     }
@@ -83,17 +78,18 @@ impl Reader {
         path: &Path,
         eager: u64,
     ) -> Result<Option<Found>, StorageError> {
-        let opened = match self.lookup.open(path) {
+        let opened = match self.disk.open_cached(path) {
             Cached::Absent => return Ok(None),
             Cached::Unknown => None,
             Cached::Hit(file) => {
-                let Some(meta) = regular(&file).map_err(|error| unread(path, &error))? else {
+                let status = file.status().map_err(|error| unread(path, &error))?;
+                let Some(meta) = regular(&status) else {
                     return Ok(None);
                 };
                 if meta.size > eager {
                     return Ok(Some(self.found(file, meta)));
                 }
-                if let Some(whole) = read_whole(&file, meta.size) {
+                if let Some(whole) = read_whole(&*file, meta.size) {
                     let content = Source::Whole(whole);
                     return Ok(Some(Found { meta, content }));
                 }
@@ -104,7 +100,7 @@ impl Reader {
         let open = move || {
             let opened = match opened {
                 Some(opened) => Some(opened),
-                None => open_now(&path).map_err(|error| unread(&path, &error))?,
+                None => open_now(&*reader.disk, &path).map_err(|error| unread(&path, &error))?,
             };
             let Some((file, meta)) = opened else {
                 return Ok(None);
@@ -112,7 +108,7 @@ impl Reader {
             if meta.size > eager {
                 return Ok(Some(reader.found(file, meta)));
             }
-            let whole = read_now(&file, meta.size).map_err(|error| unread(&path, &error))?;
+            let whole = read_now(&*file, meta.size).map_err(|error| unread(&path, &error))?;
             let content = Source::Whole(whole);
             Ok(Some(Found { meta, content }))
         };
@@ -120,7 +116,7 @@ impl Reader {
     }
 
     /// Streams a range of an open file.
-    pub(super) fn stream(&self, file: Arc<File>, range: Range<u64>) -> ByteStream {
+    pub(super) fn stream(&self, file: Handle, range: Range<u64>) -> ByteStream {
         let reading = Reading {
             reader: self.clone(),
             file,
@@ -134,8 +130,8 @@ impl Reader {
         }))
     }
 
-    fn found(&self, file: File, meta: Meta) -> Found {
-        let content = Source::File(Arc::new(file), self.clone());
+    fn found(&self, file: Handle, meta: Meta) -> Found {
+        let content = Source::File(file, self.clone());
         Found { meta, content }
     }
 }
@@ -162,7 +158,7 @@ impl Content for Source {
 /// was handed out last, and one ahead of it.
 struct Reading {
     reader: Reader,
-    file: Arc<File>,
+    file: Handle,
     /// The first byte that no block was asked for.
     offset: u64,
     end: u64,
@@ -216,7 +212,7 @@ impl Reading {
     fn cached(&mut self) -> io::Result<Option<Bytes>> {
         let wanted = self.wanted();
         let mut block = self.reader.blocks.take(wanted);
-        match read_some(&self.file, self.offset, block.room(wanted)) {
+        match self.file.read_cached(block.room(wanted), self.offset) {
             None => Ok(None),
             Some(0) => Err(ended_early()),
             Some(count) => {
@@ -232,59 +228,58 @@ impl Reading {
         let (wanted, offset) = (self.wanted(), self.offset);
         let (file, blocks) = (self.file.clone(), self.reader.blocks.clone());
         self.offset += wanted as u64;
-        move || read_block(&file, offset, wanted, blocks.take(wanted))
+        move || read_block(&*file, offset, wanted, blocks.take(wanted))
     }
 }
 
 /// Opens a regular file for reading.
-pub(super) fn open_now(path: &Path) -> io::Result<Option<(File, Meta)>> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path);
-    match opened {
-        Ok(file) => Ok(regular(&file)?.map(|meta| (file, meta))),
+pub(super) fn open_now(disk: &dyn Disk, path: &Path) -> io::Result<Option<(Handle, Meta)>> {
+    match disk.open(path) {
+        Ok(file) => {
+            let meta = regular(&file.status()?);
+            Ok(meta.map(|meta| (file, meta)))
+        }
         Err(error) if is_absent(&error) || error.raw_os_error() == Some(LOOP) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// The whole content of a file of `size` bytes.
-pub(super) fn read_now(file: &File, size: u64) -> io::Result<Bytes> {
+pub(super) fn read_now(file: &dyn OpenFile, size: u64) -> io::Result<Bytes> {
     let size = usize::try_from(size).map_err(io::Error::other)?;
     let mut content = vec![0; size];
-    file.read_exact_at(&mut content, 0)?;
+    read_exact(file, &mut content, 0)?;
     Ok(content.into())
 }
 
 /// The final component is a symlink, which no key of ours is.
 const LOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 
-fn head_now(path: &Path) -> Result<Option<Meta>, StorageError> {
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_file() => describe(&meta).map(Some),
-        Ok(_) => Ok(None),
+fn head_now(disk: &dyn Disk, path: &Path) -> Result<Option<Meta>, StorageError> {
+    match disk.stat(path) {
+        Ok(status) => Ok(regular(&status)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(unread(path, &error)),
     }
-    .map_err(|error| unread(path, &error))
 }
 
-fn regular(file: &File) -> io::Result<Option<Meta>> {
-    let meta = file.metadata()?;
-    meta.is_file().then(|| describe(&meta)).transpose()
-}
-
-fn describe(meta: &std::fs::Metadata) -> io::Result<Meta> {
-    Ok(Meta {
-        size: meta.len(),
-        modified: meta.modified()?,
+/// What a store tells about a regular file; nothing about anything else.
+fn regular(status: &Status) -> Option<Meta> {
+    status.is_file.then_some(Meta {
+        size: status.size,
+        modified: status.modified,
         assembled: true,
+        // A write in place leaves the identity, and may put the time back.
+        version: Version::of((status.identity, status.size, status.changed)),
     })
 }
 
-fn read_block(file: &File, mut offset: u64, wanted: usize, mut block: Block) -> io::Result<Bytes> {
+fn read_block(
+    file: &dyn OpenFile,
+    mut offset: u64,
+    wanted: usize,
+    mut block: Block,
+) -> io::Result<Bytes> {
     while block.filled() < wanted {
         match file.read_at(block.room(wanted), offset) {
             Ok(0) => return Err(ended_early()),
@@ -297,11 +292,4 @@ fn read_block(file: &File, mut offset: u64, wanted: usize, mut block: Block) -> 
         }
     }
     Ok(block.freeze())
-}
-
-fn ended_early() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the file is shorter than it was when it was opened",
-    )
 }

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk as _, Posix};
+use super::disk::Disk as _;
 use super::fault::{during, unwritten};
+use super::posix::{Posix, SyncMode};
 use crate::oci::UploadId;
 use crate::storage::StorageError;
 
@@ -33,15 +34,16 @@ pub(super) fn existing(root: &Path) -> Result<PathBuf, StorageError> {
 }
 
 fn make(root: &Path) -> io::Result<()> {
+    let disk = Posix::new(root, SyncMode::Full);
     let missing: Vec<_> = root.ancestors().take_while(|path| !path.exists()).collect();
     for dir in missing.iter().rev() {
-        match Posix.mkdir(dir) {
+        match disk.mkdir(dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
     }
     for parent in missing.iter().filter_map(|dir| dir.parent()) {
-        Posix.sync_dir(parent)?;
+        disk.sync_dir(parent)?;
     }
     if fs::metadata(root)?.is_dir() {
         Ok(())

@@ -6,14 +6,11 @@ use std::fs::{self, DirEntry, FileType};
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::durable::TEMPORARY;
+use super::durable::{ABANDONED, TEMPORARY};
 use super::fault::{is_absent, unwritten};
 use crate::storage::StorageError;
-
-/// No write takes so long: an older temporary file has no writer any more.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// What lies deeper is not looked at.
 const DEPTH: usize = 160;

@@ -17,14 +17,50 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// `maxthreads` of the configuration: a place for each operation that may run.
 #[derive(Clone)]
-pub(super) struct Workers(Arc<Semaphore>);
+pub(super) struct Workers {
+    places: Arc<Semaphore>,
+    #[cfg(test)]
+    inline: Option<Inline>,
+}
+
+/// Jobs that never wait run on the caller's thread, always in the same order.
+#[cfg(test)]
+#[derive(Clone)]
+struct Inline {
+    /// Who runs before a job, if anybody may.
+    turns: Option<Arc<std::sync::Mutex<super::simulated::Random>>>,
+}
+
+#[cfg(test)]
+impl Inline {
+    async fn wait_for_others(&self) {
+        let turns = self.turns.as_ref();
+        for _ in 0..turns.map_or(0, |turns| turns.lock().unwrap().below(4)) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
 
 impl Workers {
     /// Room for `most` operations at once, but at least one.
     pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(Semaphore::new(
-            most.clamp(1, Semaphore::MAX_PERMITS),
-        )))
+        let places = most.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            #[cfg(test)]
+            inline: None,
+        }
+    }
+
+    /// Runs every job on the caller's thread; before it others run as `seed` says.
+    #[cfg(test)]
+    pub(super) fn inline(seed: Option<u64>) -> Self {
+        let random = seed.map(super::simulated::Random::new);
+        let turns = random.map(|random| Arc::new(std::sync::Mutex::new(random)));
+        Self {
+            inline: Some(Inline { turns }),
+            ..Self::new(Semaphore::MAX_PERMITS)
+        }
     }
 
     /// Runs a job and waits for it. It runs to its end even if the caller stops
@@ -63,7 +99,13 @@ impl Workers {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<JoinHandle<T>> {
-        let place = self.0.clone().acquire_owned().await;
+        #[cfg(test)]
+        if let Some(inline) = &self.inline {
+            inline.wait_for_others().await;
+            let value = job();
+            return Ok(tokio::spawn(std::future::ready(value)));
+        }
+        let place = self.places.clone().acquire_owned().await;
         let place = place.map_err(io::Error::other)?;
         Ok(spawn_blocking(move || {
             let value = job();
@@ -77,7 +119,11 @@ impl Workers {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<JoinHandle<T>> {
-        let place = self.0.clone().try_acquire_owned().ok()?;
+        #[cfg(test)]
+        if self.inline.is_some() {
+            return None;
+        }
+        let place = self.places.clone().try_acquire_owned().ok()?;
         Some(spawn_blocking(move || {
             let value = job();
             drop(place);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Objects;
 use super::fault::{absent, failed};
 use super::read::Scattered;
-use crate::storage::{Key, Meta, Stage, StorageError, Store as _};
+use crate::storage::{Key, Meta, Stage, StorageError, Store as _, Version};
 
 /// Parts that pass through here at once.
 const THROUGH_US: usize = 3;
@@ -163,6 +163,7 @@ impl Objects {
             return Ok(None);
         };
         let modified = result.meta.last_modified;
+        let version = Version::of((&result.meta.e_tag, modified));
         let bytes = result.bytes().await;
         let bytes = bytes.map_err(|error| failed("read", record.as_str(), error))?;
         let pieces: Pieces = serde_json::from_slice(&bytes)
@@ -179,6 +180,7 @@ impl Objects {
                 size,
                 modified: SystemTime::from(modified),
                 assembled: false,
+                version,
             },
         )))
     }

@@ -12,7 +12,7 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use tokio::sync::mpsc;
 
 use super::fault::chain;
-use crate::storage::{ByteStream, Content, Meta, Reading};
+use crate::storage::{ByteStream, Content, Meta, Reading, Version};
 
 /// Pieces that are read ahead of a client; the library's have some 16 KiB, so
 /// this is about a megabyte.
@@ -189,5 +189,6 @@ pub(super) fn meta(meta: &ObjectMeta) -> Meta {
         size: meta.size,
         modified: SystemTime::from(meta.last_modified),
         assembled: true,
+        version: Version::of((&meta.e_tag, meta.last_modified, meta.size)),
     }
 }
