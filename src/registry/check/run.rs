@@ -221,6 +221,9 @@ impl Run<'_> {
         if let (Kind::DamagedBlob, Place::Blob(digest)) = (finding.kind, &finding.place) {
             let meta = checker.damaged().get(digest).copied();
             if let Some(meta) = meta {
+                // Whoever serves this store meanwhile counts it as missing.
+                let integrity = &checker.inner.registry.inner.integrity;
+                integrity.failed(digest, meta.version);
                 checker.inner.observer.damaged(digest, &meta);
             }
         }
