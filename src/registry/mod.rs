@@ -10,6 +10,8 @@
 mod blobs;
 mod catalog;
 pub mod check;
+#[cfg(test)]
+mod crashes;
 mod deleting;
 mod error;
 mod fallback;
