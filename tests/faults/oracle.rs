@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::client::{Client, Way, path};
 use crate::content::sha256;
-use crate::ledger::{Key, Session, View};
+use crate::ledger::{Key, Session};
 use crate::support::{Program, Registry, run};
+use crate::view::View;
 use crate::volume;
 
 /// Clients that ask at once.
