@@ -202,6 +202,7 @@ fn open(root: &Path) -> Files {
     Files::open(&files::Settings {
         root: root.join("data"),
         max_threads: 25,
+        sync: files::SyncMode::Full,
     })
     .unwrap()
 }
