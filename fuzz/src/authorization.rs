@@ -59,7 +59,9 @@ pub fn run(data: &[u8]) {
             assert_eq!(identity, Identity::User(USER.to_owned()));
             assert_eq!(sent(header.as_bytes()).as_deref(), Some(LOGIN));
         }
-        Err(Unidentified::Missing) => assert_eq!(sent(header.as_bytes()).as_deref(), Some(&b":"[..])),
+        Err(Unidentified::Missing) => {
+            assert_eq!(sent(header.as_bytes()).as_deref(), Some(&b":"[..]))
+        }
         Err(Unidentified::Wrong) => assert!(!is_login || rest != LOGIN),
         Err(Unidentified::Busy) => panic!("busy with one request"),
     }
@@ -75,5 +77,7 @@ fn sent(header: &[u8]) -> Option<Vec<u8>> {
     while text.last() == Some(&b'=') {
         text.pop();
     }
-    base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).ok()
+    base64::engine::general_purpose::STANDARD_NO_PAD
+        .decode(text)
+        .ok()
 }

@@ -21,14 +21,23 @@ pub fn run(data: &[u8]) {
     // To YAML a carriage return alone is a line's end too.
     let lines = text.matches(['\r', '\n']).count() as u64 + 1;
     let told = match Config::load(Path::new("config.yml"), text, variables.into_iter()) {
-        Ok(loaded) => loaded.notes.into_iter().map(|note| (note.origin, note.text)).collect(),
+        Ok(loaded) => loaded
+            .notes
+            .into_iter()
+            .map(|note| (note.origin, note.text))
+            .collect(),
         Err(problems) => {
             assert!(!problems.problems.is_empty());
             problems
                 .problems
                 .into_iter()
                 .map(|problem| (problem.origin, problem.text))
-                .chain(problems.notes.into_iter().map(|note| (note.origin, note.text)))
+                .chain(
+                    problems
+                        .notes
+                        .into_iter()
+                        .map(|note| (note.origin, note.text)),
+                )
                 .collect::<Vec<_>>()
         }
     };

@@ -68,7 +68,10 @@ fn change(path: &Path, before: &[u8], user: &UserName, edit: u8) {
     };
     assert_eq!(of(&after, user), expected);
     let listed = edit::list(path).unwrap();
-    assert_eq!(listed.iter().filter(|entry| entry.user == *user).count(), expected);
+    assert_eq!(
+        listed.iter().filter(|entry| entry.user == *user).count(),
+        expected
+    );
 }
 
 fn of(content: &[u8], user: &UserName) -> usize {

@@ -23,7 +23,10 @@ pub fn run(data: &[u8]) {
         Ok(manifest) => {
             assert_eq!(stored.as_ref(), Ok(&manifest));
             let media_type = Some(manifest.media_type.as_str());
-            assert_eq!(Manifest::parse(data, media_type, &Bounds::default()).as_ref(), Ok(&manifest));
+            assert_eq!(
+                Manifest::parse(data, media_type, &Bounds::default()).as_ref(),
+                Ok(&manifest)
+            );
             let value: Value = serde_json::from_slice(data).expect("JSON");
             assert_eq!(ours(&manifest), references(&value), "serde_json");
             let seen = Seen::read(std::str::from_utf8(data).expect("UTF-8"));
@@ -61,13 +64,20 @@ fn references(value: &Value) -> (References, Option<String>) {
     let mut found = Vec::new();
     let mut add = |descriptor: &Value| {
         let digest = descriptor["digest"].as_str().unwrap_or_default();
-        found.push((digest.to_owned(), descriptor["size"].as_u64().unwrap_or_default()));
+        found.push((
+            digest.to_owned(),
+            descriptor["size"].as_u64().unwrap_or_default(),
+        ));
     };
     if value["config"].is_object() {
         add(&value["config"]);
     }
     for list in ["layers", "manifests"] {
-        value[list].as_array().into_iter().flatten().for_each(&mut add);
+        value[list]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .for_each(&mut add);
     }
     let subject = value["subject"]["digest"].as_str();
     (found, subject.map(str::to_owned))
@@ -115,7 +125,11 @@ impl Seen {
         let text = text.trim_ascii();
         if let Ok(Members(members)) = serde_json::from_str(text) {
             let members = members.into_iter();
-            Self::Object(members.map(|(key, raw)| (key, Self::read(raw.get()))).collect())
+            Self::Object(
+                members
+                    .map(|(key, raw)| (key, Self::read(raw.get())))
+                    .collect(),
+            )
         } else if let Ok(items) = serde_json::from_str::<Vec<Box<RawValue>>>(text) {
             Self::List(items.iter().map(|raw| Self::read(raw.get())).collect())
         } else {
@@ -158,7 +172,11 @@ impl Seen {
     fn depth(&self) -> usize {
         match self {
             Self::Object(members) => {
-                1 + members.iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
+                1 + members
+                    .iter()
+                    .map(|(_, value)| value.depth())
+                    .max()
+                    .unwrap_or(0)
             }
             Self::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
             Self::Leaf(_) => 0,
@@ -223,10 +241,15 @@ fn is_valid(value: &Value) -> bool {
 }
 
 fn is_descriptor(value: &Value) -> bool {
-    let Some(digest) = value["digest"].as_str().and_then(|text| text.parse::<Digest>().ok()) else {
+    let Some(digest) = value["digest"]
+        .as_str()
+        .and_then(|text| text.parse::<Digest>().ok())
+    else {
         return false;
     };
-    let size = value["size"].as_i64().and_then(|size| u64::try_from(size).ok());
+    let size = value["size"]
+        .as_i64()
+        .and_then(|size| u64::try_from(size).ok());
     let is_data = |text: &str| {
         STANDARD.decode(text).is_ok_and(|data| {
             Some(data.len() as u64) == size && digest.algorithm().digest(&data) == digest
@@ -255,7 +278,10 @@ fn is_text(value: &Value) -> bool {
 }
 
 fn is_list(value: &Value, is_item: impl Fn(&Value) -> bool) -> bool {
-    value.is_null() || value.as_array().is_some_and(|items| items.iter().all(is_item))
+    value.is_null()
+        || value
+            .as_array()
+            .is_some_and(|items| items.iter().all(is_item))
 }
 
 fn is_annotations(value: &Value) -> bool {

@@ -72,7 +72,10 @@ fn pull(site: &Site, content: &[u8], path: &str, value: &[u8]) {
         if range.is_empty() {
             assert_eq!(answer.status, 416);
         } else {
-            assert_eq!((answer.status.as_u16(), &answer.body[..]), (206, &content[range]));
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body[..]),
+                (206, &content[range])
+            );
         }
     }
 }
@@ -128,7 +131,8 @@ fn claimed(text: &str) -> Range<usize> {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 /// A first chunk is taken exactly if its range begins at 0 and is as long as it.
@@ -142,7 +146,8 @@ fn chunk(site: &Site, length: usize, value: &[u8]) {
             let number = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<u64>().ok();
             Some((number(&found[1])?, number(&found[2])?))
         });
-        let right = matches!(numbers, Some((0, last)) if last.checked_add(1) == Some(length as u64));
+        let right =
+            matches!(numbers, Some((0, last)) if last.checked_add(1) == Some(length as u64));
         let status = answer.status.as_u16();
         match right {
             true => assert_eq!(status, 202, "{answer:?}"),

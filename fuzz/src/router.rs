@@ -88,7 +88,9 @@ impl Play<'_> {
     }
 
     fn algorithm(&mut self) -> Result<Algorithm> {
-        Ok(*self.input.choose(&[Algorithm::Sha256, Algorithm::Sha256, Algorithm::Sha512])?)
+        Ok(*self
+            .input
+            .choose(&[Algorithm::Sha256, Algorithm::Sha256, Algorithm::Sha512])?)
     }
 
     /// A digest of one of the contents.
@@ -104,7 +106,10 @@ impl Play<'_> {
             true => self.digest()?,
             false => self.algorithm()?.digest(&bytes),
         };
-        let path = format!("/v2/{}/blobs/uploads/?digest={digest}", REPOSITORIES[repository]);
+        let path = format!(
+            "/v2/{}/blobs/uploads/?digest={digest}",
+            REPOSITORIES[repository]
+        );
         let answer = self.ask("POST", &path, &[], &bytes);
         if digest.algorithm().digest(&bytes) == digest {
             assert_eq!(answer.status, 201, "{answer:?}");
@@ -126,7 +131,8 @@ impl Play<'_> {
     }
 
     fn upload(&mut self, repository: usize) -> Result<usize> {
-        self.input.choose_index(self.models[repository].uploads.len())
+        self.input
+            .choose_index(self.models[repository].uploads.len())
     }
 
     /// A chunk: with a right range, a wrong one, or none.
@@ -139,16 +145,25 @@ impl Play<'_> {
             Some(rest) => rest[..self.input.int_in_range(0..=rest.len())?].to_vec(),
             None => whole,
         };
-        let right = format!("{}-{}", sent.len(), (sent.len() + chunk.len()).saturating_sub(1));
+        let right = format!(
+            "{}-{}",
+            sent.len(),
+            (sent.len() + chunk.len()).saturating_sub(1)
+        );
         let (range, good) = match self.input.choose_index(4)? {
             0 => (Some(self.input.arbitrary::<&[u8]>()?.to_vec()), None),
             1 => (None, Some(true)),
             // No range has no bytes.
             _ => (Some(right.into_bytes()), Some(!chunk.is_empty())),
         };
-        let headers: Vec<(&str, &[u8])> =
-            range.iter().map(|range| ("Content-Range", &range[..])).collect();
-        let Some(answer) = self.site.ask("PATCH", location.as_bytes(), &headers, &chunk) else {
+        let headers: Vec<(&str, &[u8])> = range
+            .iter()
+            .map(|range| ("Content-Range", &range[..]))
+            .collect();
+        let Some(answer) = self
+            .site
+            .ask("PATCH", location.as_bytes(), &headers, &chunk)
+        else {
             return Ok(());
         };
         match (answer.status.as_u16(), good) {
@@ -161,7 +176,11 @@ impl Play<'_> {
                 let end = status.header("range").split('-').nth(1).unwrap_or_default();
                 let end: usize = end.parse().unwrap();
                 let all = [sent, chunk].concat();
-                let kept = if end == 0 && all.len() > 1 { 0 } else { end + 1 };
+                let kept = if end == 0 && all.len() > 1 {
+                    0
+                } else {
+                    end + 1
+                };
                 let kept = kept.min(all.len());
                 self.models[repository].uploads[upload].1 = all[..kept].to_vec();
             }
@@ -207,12 +226,18 @@ impl Play<'_> {
             2 => String::new(),
             other => format!("&from={}", REPOSITORIES[other]),
         };
-        let path = format!("/v2/{}/blobs/uploads/?mount={digest}{from}", REPOSITORIES[repository]);
+        let path = format!(
+            "/v2/{}/blobs/uploads/?mount={digest}{from}",
+            REPOSITORIES[repository]
+        );
         let answer = self.ask("POST", &path, &[], b"");
         match answer.status.as_u16() {
             201 => {
                 let holds = |model: &Model| model.blobs.contains(&digest);
-                assert!(self.models.iter().any(holds), "mounted out of nothing: {digest}");
+                assert!(
+                    self.models.iter().any(holds),
+                    "mounted out of nothing: {digest}"
+                );
                 let is_it = |bytes: &Vec<u8>| digest.algorithm().digest(bytes) == digest;
                 let bytes = (0..6).map(content).find(is_it).expect("a content");
                 self.models[repository].hold(digest, &bytes);
@@ -295,7 +320,11 @@ impl Play<'_> {
         };
         let path = format!("/v2/{}/manifests/{reference}", REPOSITORIES[repository]);
         let headers = [("Content-Type", media_type.as_bytes())];
-        let headers = if media_type.is_empty() { &[][..] } else { &headers[..] };
+        let headers = if media_type.is_empty() {
+            &[][..]
+        } else {
+            &headers[..]
+        };
         let answer = self.ask("PUT", &path, headers, &bytes);
         match answer.status.as_u16() {
             201 => {
@@ -393,7 +422,10 @@ impl Play<'_> {
             }
             for (digest, bytes) in &model.manifests {
                 let answer = self.ask("GET", &format!("/v2/{name}/manifests/{digest}"), &[], b"");
-                assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &bytes[..]));
+                assert_eq!(
+                    (answer.status.as_u16(), &answer.body[..]),
+                    (200, &bytes[..])
+                );
                 self.check_referrers(name, model, digest);
             }
             for tag in TAGS {
@@ -407,7 +439,10 @@ impl Play<'_> {
             for (location, sent) in &model.uploads {
                 let answer = self.ask("GET", location, &[], b"");
                 let range = format!("0-{}", sent.len().saturating_sub(1));
-                assert_eq!((answer.status.as_u16(), answer.header("range")), (204, &range[..]));
+                assert_eq!(
+                    (answer.status.as_u16(), answer.header("range")),
+                    (204, &range[..])
+                );
             }
             let answer = self.ask("GET", &format!("/v2/{name}/tags/list"), &[], b"");
             if answer.status == 200 {

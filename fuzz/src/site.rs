@@ -66,7 +66,10 @@ pub fn config(text: &str) -> Config {
 /// The settings of a users file.
 pub fn users(file: &Path) -> auth::Settings {
     let file = file.display();
-    config(&format!("storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\n")).auth
+    config(&format!(
+        "storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\n"
+    ))
+    .auth
 }
 
 impl Site {
@@ -138,7 +141,9 @@ impl Site {
     ) -> Option<Answer> {
         let method = Method::from_bytes(method.as_bytes()).ok()?;
         // What is no path would be an authority or an asterisk.
-        let uri = Uri::try_from(path).ok().filter(|_| path.first() == Some(&b'/'))?;
+        let uri = Uri::try_from(path)
+            .ok()
+            .filter(|_| path.first() == Some(&b'/'))?;
         let mut request = Request::new(Body::from(Bytes::copy_from_slice(body)));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -162,7 +167,11 @@ impl Site {
             }
         };
         let answer = RUNTIME.with(|runtime| runtime.block_on(answering));
-        assert_ne!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+        assert_ne!(
+            answer.status,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{answer:?}"
+        );
         Some(answer)
     }
 }
@@ -187,6 +196,8 @@ impl Answer {
     /// A header's value as text; empty if it is not there.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }

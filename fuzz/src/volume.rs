@@ -39,24 +39,61 @@ fn spoil(root: &Path, input: &mut Unstructured<'_>) -> Result<()> {
     let (blob, manifest) = (digest(), manifest());
     let revision = Algorithm::Sha256.digest(&manifest);
     let long = Algorithm::Sha512.digest(&manifest);
-    let place = |digest: &Digest| format!("blobs/sha256/{}/{}/data", &digest.hex()[..2], digest.hex());
+    let place =
+        |digest: &Digest| format!("blobs/sha256/{}/{}/data", &digest.hex()[..2], digest.hex());
     let right = |digest: &Digest| digest.to_string().into_bytes();
     let (b, r, l) = (blob.hex(), revision.hex(), long.hex());
     let files: [(String, Vec<u8>); 16] = [
         (place(&blob), CONTENT.to_vec()),
         (place(&revision), manifest),
-        (format!("repositories/a/_layers/sha256/{b}/link"), right(&blob)),
-        (format!("repositories/a/_manifests/revisions/sha256/{r}/link"), right(&revision)),
-        (format!("repositories/a/_manifests/revisions/sha512/{l}/link"), right(&revision)),
-        (format!("repositories/a/_manifests/revisions/sha256/{b}/link"), right(&blob)),
-        ("repositories/a/_manifests/tags/t/current/link".to_owned(), right(&revision)),
-        (format!("repositories/a/_manifests/tags/t/index/sha256/{r}/link"), right(&revision)),
-        (format!("repositories/a/_manifests/tags/sha256-{b}/current/link"), right(&revision)),
-        (format!("repositories/a/_referrers/sha256/{b}/sha256/{r}/link"), b"{}".to_vec()),
-        (format!("repositories/a/_uploads/{UPLOAD}/data"), CONTENT.to_vec()),
-        (format!("repositories/a/_uploads/{UPLOAD}/startedat"), b"2026-01-01T00:00:00Z".to_vec()),
-        (format!("repositories/a/_uploads/{UPLOAD}/wharf-note"), Vec::new()),
-        (format!("repositories/a/_uploads/{UPLOAD}/hashstates/sha256/26"), Vec::new()),
+        (
+            format!("repositories/a/_layers/sha256/{b}/link"),
+            right(&blob),
+        ),
+        (
+            format!("repositories/a/_manifests/revisions/sha256/{r}/link"),
+            right(&revision),
+        ),
+        (
+            format!("repositories/a/_manifests/revisions/sha512/{l}/link"),
+            right(&revision),
+        ),
+        (
+            format!("repositories/a/_manifests/revisions/sha256/{b}/link"),
+            right(&blob),
+        ),
+        (
+            "repositories/a/_manifests/tags/t/current/link".to_owned(),
+            right(&revision),
+        ),
+        (
+            format!("repositories/a/_manifests/tags/t/index/sha256/{r}/link"),
+            right(&revision),
+        ),
+        (
+            format!("repositories/a/_manifests/tags/sha256-{b}/current/link"),
+            right(&revision),
+        ),
+        (
+            format!("repositories/a/_referrers/sha256/{b}/sha256/{r}/link"),
+            b"{}".to_vec(),
+        ),
+        (
+            format!("repositories/a/_uploads/{UPLOAD}/data"),
+            CONTENT.to_vec(),
+        ),
+        (
+            format!("repositories/a/_uploads/{UPLOAD}/startedat"),
+            b"2026-01-01T00:00:00Z".to_vec(),
+        ),
+        (
+            format!("repositories/a/_uploads/{UPLOAD}/wharf-note"),
+            Vec::new(),
+        ),
+        (
+            format!("repositories/a/_uploads/{UPLOAD}/hashstates/sha256/26"),
+            Vec::new(),
+        ),
         ("repositories/a/_deletes/x".to_owned(), Vec::new()),
         ("wharf/store-id".to_owned(), b"6ba7b810".to_vec()),
     ];
@@ -71,7 +108,10 @@ fn spoil(root: &Path, input: &mut Unstructured<'_>) -> Result<()> {
             6 => drop(fs::create_dir(&path)),
             _ => {
                 let _ = fs::remove_dir(path.parent().unwrap());
-                drop(fs::write(path.parent().unwrap(), input.arbitrary::<&[u8]>()?));
+                drop(fs::write(
+                    path.parent().unwrap(),
+                    input.arbitrary::<&[u8]>()?,
+                ));
             }
         }
     }
@@ -83,9 +123,16 @@ fn ask(site: &Site) {
     let revision = Algorithm::Sha256.digest(&manifest());
     let long = Algorithm::Sha512.digest(&manifest());
     for method in ["GET", "HEAD"] {
-        for reference in ["t", &revision.to_string(), &long.to_string(), &blob.to_string()] {
+        for reference in [
+            "t",
+            &revision.to_string(),
+            &long.to_string(),
+            &blob.to_string(),
+        ] {
             let path = format!("/v2/a/manifests/{reference}");
-            let answer = site.ask_anything(method, path.as_bytes(), &[], b"").unwrap();
+            let answer = site
+                .ask_anything(method, path.as_bytes(), &[], b"")
+                .unwrap();
             if answer.status == 200 && method == "GET" {
                 let named: Digest = answer.header("docker-content-digest").parse().unwrap();
                 assert!(answer.complete);
@@ -100,12 +147,14 @@ fn ask(site: &Site) {
             format!("/v2/a/referrers/{blob}"),
             format!("/v2/a/blobs/uploads/{UPLOAD}"),
         ] {
-            site.ask_anything(method, path.as_bytes(), &[], b"").unwrap();
+            site.ask_anything(method, path.as_bytes(), &[], b"")
+                .unwrap();
         }
     }
     // An upload goes on, or it doesn't: its end never lies about its digest.
     let upload = format!("/v2/a/blobs/uploads/{UPLOAD}");
-    site.ask_anything("PATCH", upload.as_bytes(), &[], b"more").unwrap();
+    site.ask_anything("PATCH", upload.as_bytes(), &[], b"more")
+        .unwrap();
     let whole = [CONTENT, b"more"].concat();
     let expected = Algorithm::Sha256.digest(&whole);
     let end = format!("{upload}?digest={expected}");
@@ -113,11 +162,16 @@ fn ask(site: &Site) {
     if ended.status == 201 {
         let path = format!("/v2/a/blobs/{expected}");
         let answer = site.ask_anything("GET", path.as_bytes(), &[], b"").unwrap();
-        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &whole[..]));
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (200, &whole[..])
+        );
     }
     // A second push mends what is broken, unless the volume itself is.
     let push = format!("/v2/a/blobs/uploads/?digest={blob}");
-    let pushed = site.ask_anything("POST", push.as_bytes(), &[], CONTENT).unwrap();
+    let pushed = site
+        .ask_anything("POST", push.as_bytes(), &[], CONTENT)
+        .unwrap();
     if pushed.status == 201 {
         let path = format!("/v2/a/blobs/{blob}");
         let answer = site.ask_anything("GET", path.as_bytes(), &[], b"").unwrap();
@@ -129,6 +183,7 @@ fn ask(site: &Site) {
         format!("/v2/a/blobs/{blob}"),
         upload,
     ] {
-        site.ask_anything("DELETE", path.as_bytes(), &[], b"").unwrap();
+        site.ask_anything("DELETE", path.as_bytes(), &[], b"")
+            .unwrap();
     }
 }

@@ -16,8 +16,19 @@ use crate::support::{Needs, Program, Registry, say};
 
 /// The groups that any open registry can be asked.
 const OPEN: [&str; 13] = [
-    "names", "tags", "digests", "uuids", "ranges", "headers", "methods", "manifests", "indexes",
-    "json", "query", "framing", "valid",
+    "names",
+    "tags",
+    "digests",
+    "uuids",
+    "ranges",
+    "headers",
+    "methods",
+    "manifests",
+    "indexes",
+    "json",
+    "query",
+    "framing",
+    "valid",
 ];
 
 /// What came of a list.
@@ -37,9 +48,11 @@ fn bad_inputs_compared() {
         return all(&host, None).tell(&host);
     }
     for program in [Program::Wharf, Program::Distribution] {
-        if program == Program::Distribution && !Needs::of("docker-registry")
+        if program == Program::Distribution
+            && !Needs::of("docker-registry")
                 .program("docker-registry", "apt-get install docker-registry")
-                .met() {
+                .met()
+        {
             continue;
         }
         let open = Registry::with().program(program).start();
@@ -72,7 +85,13 @@ fn all(open: &str, closed: Option<&str>) -> Figures {
 /// Entries that need neither tokens, nor content, nor rights that differ.
 fn is_about_who(entry: &Entry) -> bool {
     let id = entry.id();
-    let rights = ["auth-readonly-", "auth-noaccess-", "auth-upload-other", "auth-mount", "auth-link"];
+    let rights = [
+        "auth-readonly-",
+        "auth-noaccess-",
+        "auth-upload-other",
+        "auth-mount",
+        "auth-link",
+    ];
     !entry.uses_tokens() && !rights.iter().any(|prefix| id.starts_with(prefix))
 }
 
