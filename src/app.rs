@@ -1,6 +1,7 @@
 //! The composition root: builds every part from the configuration, runs them,
 //! and ends them in order. The only file that knows every part.
 
+mod scrub;
 pub mod storage;
 pub mod upstream;
 
@@ -21,11 +22,11 @@ use crate::observe::debug;
 use crate::observe::health::Health;
 use crate::observe::log::Log;
 use crate::observe::metered::Metered;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, ScrubMetrics};
 use crate::observe::readiness::Readiness;
 use crate::registry::{Purging, Registry};
 use crate::server::{Server, ServerError, Shutdown};
-use crate::storage::Store;
+use crate::storage::{Settings, Store};
 use crate::{http, server};
 
 /// The time between two looks for room while nobody pushes.
@@ -43,6 +44,7 @@ pub struct App {
     main_router: Router,
     debug: Option<(Server, Router)>,
     store: Arc<dyn Store>,
+    scrub: ScrubMetrics,
     shutdown: Shutdown,
 }
 
@@ -81,6 +83,9 @@ impl App {
         );
 
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
+        if matches!(config.storage, Settings::Files(_)) {
+            registry.alone();
+        }
         let counted = metrics.clone();
         registry.on_damage(Arc::new(move |_| counted.count_damaged()));
         let room = registry.room().clone();
@@ -105,6 +110,7 @@ impl App {
         };
         let main = Server::bind(config.server.clone()).await?;
         let main = main.with_limits(config.limits.clone());
+        let scrub = metrics.scrub();
         let requests = Requests::new(metrics, config.log.requests);
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
@@ -125,6 +131,7 @@ impl App {
             main_router,
             debug,
             store,
+            scrub,
             shutdown,
         })
     }
@@ -154,6 +161,8 @@ impl App {
         let shutdown = self.shutdown;
         tracing::info!("listening on {}", self.main.url());
         spawn_purging(&shutdown, Arc::clone(&self.state));
+        let state = Arc::clone(&self.state);
+        scrub::spawn(&shutdown, self.config.scrub, state, self.scrub);
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         spawn_reloads(
             &shutdown,
@@ -333,6 +342,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         ("http.drainpause", new.pause != running.pause),
         ("http.debug", new.debug != running.debug),
         ("health", new.health != running.health),
+        ("scrub", new.scrub != running.scrub),
     ] {
         if changed {
             tracing::warn!("{key} has changed: that takes a restart");
@@ -355,6 +365,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         pause: running.pause,
         debug: running.debug,
         health: running.health,
+        scrub: running.scrub,
         ..new
     }
 }

@@ -192,7 +192,7 @@ fn enough(space: &Space) -> Outcome {
         return Outcome::Passed;
     }
     Outcome::Lacking(format!(
-        "{} of {} MiB are free: make room, or pushes will be answered with 507",
+        "{} of {} MiB are free: make room, or pushes will be refused",
         space.free / (1024 * 1024),
         space.total / (1024 * 1024)
     ))

@@ -64,6 +64,8 @@ pub struct Config {
     pub debug: Option<observe::debug::Settings>,
     /// `health`
     pub health: observe::health::Settings,
+    /// `scrub`
+    pub scrub: registry::check::Scrubbing,
 }
 
 /// A configuration and what to tell the operator about it.
@@ -169,6 +171,10 @@ impl Config {
             pause: Duration::ZERO,
             debug: None,
             health: observe::health::Settings::default(),
+            scrub: registry::check::Scrubbing {
+                enabled: true,
+                ..registry::check::Scrubbing::default()
+            },
         }
     }
 }

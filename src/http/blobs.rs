@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use http::header::{
@@ -17,7 +17,7 @@ use super::answer::{digest_headers, empty, located, value};
 use super::error::Problem;
 use super::ranges::{Selection, select};
 use crate::access::{Allowed, Delete, Pull};
-use crate::oci::Digest;
+use crate::oci::{Digest, ErrorCode};
 use crate::registry::{Blob, BlobSource, Reading};
 
 const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -119,7 +119,13 @@ pub(super) fn conditional(
     digest: &Digest,
     caching: HeaderValue,
 ) -> Result<Response, Problem> {
-    let mut response = empty(status);
+    let mut response = match status {
+        StatusCode::PRECONDITION_FAILED => {
+            let message = format!("the content is {digest}, which is not what If-Match asks for");
+            Problem::new(status, ErrorCode::Unsupported, message).into_response()
+        }
+        _ => empty(status),
+    };
     response.headers_mut().insert(ETAG, etag(digest)?);
     response.headers_mut().insert(CACHE_CONTROL, caching);
     digest_headers(response.headers_mut(), digest)?;
@@ -210,11 +216,10 @@ fn multipart(digest: &Digest, blob: &Blob, parts: &[Range<u64>]) -> Result<Respo
 }
 
 fn unsatisfiable(size: u64) -> Result<Response, Problem> {
-    let mut response = empty(StatusCode::RANGE_NOT_SATISFIABLE);
-    response
-        .headers_mut()
-        .insert(CONTENT_RANGE, value(format_args!("bytes */{size}"))?);
-    Ok(response)
+    let message = format!("the blob has {size} bytes, and none of them is in the range");
+    let status = StatusCode::RANGE_NOT_SATISFIABLE;
+    let size = value(format_args!("bytes */{size}"))?;
+    Err(Problem::new(status, ErrorCode::SizeInvalid, message).with(CONTENT_RANGE, size))
 }
 
 fn content(digest: &Digest, length: u64, body: Body) -> Result<Response, Problem> {

@@ -15,6 +15,8 @@ mod gate;
 mod locations;
 pub mod log;
 mod manifests;
+#[cfg(test)]
+mod matrix;
 mod operation;
 mod peer;
 mod query;

@@ -6,7 +6,14 @@
 //! that has written asks for such announcements before it is acknowledged:
 //! either the delete sees what the push wrote, or the push sees the delete,
 //! waits for its end and looks whether anything of its own is gone.
+//!
+//! A process that dies leaves its announcements behind, and a clock that jumps
+//! makes any age of theirs possible; so what counts is also how long this
+//! process has seen them, by its own steady clock.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +21,7 @@ use tokio::time::Instant;
 
 use super::{Error, Repository};
 use crate::oci::UploadId;
-use crate::storage::{Key, layout};
+use crate::storage::{Key, StorageError, layout};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -25,8 +32,44 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An announcement that is older was left by a process that died.
 const ABANDONED: Duration = Duration::from_secs(60);
 
+/// The same on a volume, which one process serves: another's is left by the
+/// process before it, or by one that is just ending.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
 /// Announcements that one look fetches.
 const AT_ONCE: usize = 100;
+
+/// The announcements of other processes, and since when they are known here.
+#[derive(Clone, Default)]
+pub(super) struct Announcements(Arc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    since: Mutex<HashMap<String, Instant>>,
+    /// Whoever served the store before us made them, not replicas.
+    of_predecessors: AtomicBool,
+}
+
+impl Announcements {
+    /// No other process serves the store.
+    pub(super) fn are_of_predecessors(&self) {
+        self.0.of_predecessors.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has been there for so long that nobody can be at it.
+    fn is_left(&self, id: &str) -> bool {
+        let abandoned = if self.0.of_predecessors.load(Ordering::Relaxed) {
+            LEFT_BEHIND
+        } else {
+            ABANDONED
+        };
+        let now = Instant::now();
+        let mut since = self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others have ended in order.
+        since.retain(|_, first| now - *first < 10 * ABANDONED);
+        now - *since.entry(id.to_owned()).or_insert(now) > abandoned
+    }
+}
 
 impl Repository {
     /// Runs a delete that others are told of while it runs.
@@ -35,7 +78,11 @@ impl Repository {
         delete: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let key = layout::deleting(&self.name, &UploadId::random().to_string());
-        self.store().put(&key, Bytes::new()).await?;
+        match self.store().put(&key, Bytes::new()).await {
+            // Nobody can push meanwhile, and a delete is what makes room.
+            Err(StorageError::Full(_)) => return delete.await,
+            outcome => outcome?,
+        }
         let deleted = delete.await;
         // Left there, it delays pushes for a minute.
         if let Err(error) = self.store().delete(&key).await {
@@ -62,7 +109,8 @@ impl Repository {
         let mut runs = false;
         for child in announced {
             let key = layout::deleting(&self.name, &child.name);
-            if self.is_abandoned(&key).await? {
+            let is_left = self.registry.inner.announcements.is_left(&child.name);
+            if is_left || self.is_abandoned(&key).await? {
                 self.store().delete(&key).await?;
             } else {
                 runs = true;

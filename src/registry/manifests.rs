@@ -99,7 +99,11 @@ impl Repository {
     }
 
     /// Content first, then what makes it a manifest of this repository, then
-    /// the names that people pull it by.
+    /// the names that people pull it by. What counts for nothing while the
+    /// repository doesn't hold the manifest, its entry among referrers and the
+    /// tags' histories, goes beside the content: were it written after the
+    /// link, a power cut could leave a manifest that can be pulled and is
+    /// missing among its subject's referrers.
     async fn commit_manifest(
         &self,
         manifest: &Manifest,
@@ -109,14 +113,14 @@ impl Repository {
         tags: &[Tag],
     ) -> Result<(), Error> {
         let size = content.len() as u64;
-        self.store()
-            .put(&layout::blob_data(canonical), content)
-            .await?;
+        let mut content = Some(content);
         for _ in 0..ATTEMPTS {
             futures_util::try_join!(
-                self.link_revision(digest, canonical),
+                self.put_content(canonical, content.take()),
                 self.record_referrer(manifest, digest, size),
+                try_join_all(tags.iter().map(|tag| self.record_tag(tag, digest))),
             )?;
+            self.link_revision(digest, canonical).await?;
             try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
             self.deletes_ended().await?;
             if self.stands(digest, tags).await? {
@@ -124,6 +128,15 @@ impl Repository {
             }
         }
         Err(Error::DeleteRuns(self.name.clone()))
+    }
+
+    /// Stores a manifest's bytes, unless that was done.
+    async fn put_content(&self, canonical: &Digest, content: Option<Bytes>) -> Result<(), Error> {
+        if let Some(content) = content {
+            let data = layout::blob_data(canonical);
+            self.store().put(&data, content).await?;
+        }
+        Ok(())
     }
 
     /// Whether a manifest and its tags are as they were written, or newer.

@@ -10,6 +10,8 @@
 mod blobs;
 mod catalog;
 pub mod check;
+#[cfg(test)]
+mod crashes;
 mod deleting;
 mod error;
 mod fallback;
@@ -46,6 +48,7 @@ pub use uploads::ChunkRange;
 
 use crate::oci::RepositoryName;
 use crate::storage::{Room, Store};
+use deleting::Announcements;
 use integrity::Integrity;
 use locks::Locks;
 use sessions::Sessions;
@@ -64,6 +67,7 @@ struct Inner {
     uploads: uploaders::Open,
     room: Room,
     locks: Locks,
+    announcements: Announcements,
     integrity: Integrity,
 }
 
@@ -95,10 +99,17 @@ impl Registry {
                 sessions: Sessions::default(),
                 uploads: uploaders::Open::default(),
                 locks: Locks::default(),
+                announcements: Announcements::default(),
                 integrity: Integrity::default(),
             }),
             store_id: None,
         }
+    }
+
+    /// Tells it that no other process serves its store, so that what one left
+    /// behind is soon known for what it is.
+    pub fn alone(&self) {
+        self.inner.announcements.are_of_predecessors();
     }
 
     /// The same registry, told to behave otherwise. Uploads go on.
@@ -109,6 +120,7 @@ impl Registry {
             uploads,
             room,
             locks,
+            announcements,
             integrity,
             ..
         } = &*self.inner;
@@ -120,6 +132,7 @@ impl Registry {
                 uploads: uploads.clone(),
                 room: room.clone(),
                 locks: locks.clone(),
+                announcements: announcements.clone(),
                 integrity: integrity.clone(),
             }),
             store_id: self.store_id,

@@ -25,8 +25,8 @@ pub struct Purged {
 }
 
 impl Registry {
-    /// Removes uploads that were started more than `age` ago; with `dry_run`
-    /// only counts them. An upload whose start cannot be read is as old as the
+    /// Removes uploads that were started more than `age` ago, unless a client was
+    /// at one a moment ago; with `dry_run` only counts them. An upload whose start cannot be read is as old as the
     /// record of it; one without a record has ended, and goes too.
     pub async fn purge_uploads(&self, age: Duration, dry_run: bool) -> Result<Purged, Error> {
         let mut repositories = Vec::new();
@@ -70,7 +70,8 @@ impl Registry {
                     ended.push(stage);
                     continue;
                 };
-                if started.elapsed().is_ok_and(|elapsed| elapsed >= age) {
+                let is_old = started.elapsed().is_ok_and(|elapsed| elapsed >= age);
+                if is_old && !self.inner.sessions.is_active(&stage, age) {
                     purged.removed += 1;
                     if !dry_run {
                         self.store().discard(&stage).await?;

@@ -1,12 +1,13 @@
 //! Tags: the movable names of manifests.
 
+use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Error, Page, Repository, uncancelled};
 use crate::oci::{Digest, Reference, Tag};
 use crate::storage::layout;
 
-/// Tags that are looked at at once.
+/// Tags that are looked at, or removed, at once.
 const LOOKS: usize = 16;
 
 impl Repository {
@@ -62,12 +63,17 @@ impl Repository {
             .await
     }
 
-    /// Points a tag at a manifest that is in place; durable on return. The
-    /// history comes first: a tag without it would be collected by registry:2.
-    pub(super) async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
+    /// Notes in a tag's history what it will name; durable on return. It comes
+    /// before the tag: one without it would be collected by registry:2.
+    pub(super) async fn record_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         self.registry
             .set_link(&layout::tag_history(&self.name, tag, digest), digest)
-            .await?;
+            .await
+    }
+
+    /// Points a tag at a manifest that is in place, and in its history; durable
+    /// on return.
+    pub(super) async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<(), Error> {
         self.registry
             .set_link(&layout::tag_current(&self.name, tag), digest)
             .await
@@ -92,8 +98,8 @@ impl Repository {
                 .try_filter_map(|tag| async { Ok(tag) })
                 .try_collect()
                 .await?;
-            for tag in &named {
-                self.remove_tag(tag).await?;
+            for some in named.chunks(LOOKS) {
+                try_join_all(some.iter().map(|tag| self.remove_tag(tag))).await?;
             }
             match names.into_iter().nth(AT_ONCE - 1) {
                 Some(last) => after = Some(last.name),

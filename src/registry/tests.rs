@@ -175,6 +175,22 @@ async fn a_delete_that_died_delays_pushes_for_a_minute_at_most() {
     assert!(rig.store.get(&key).await.unwrap().is_none());
 }
 
+/// Clocks jump: a file may seem to be of next year, and it is still left.
+#[tokio::test]
+async fn a_delete_that_died_on_a_volume_delays_pushes_for_seconds_whatever_the_clock_says() {
+    let rig = Rig::new();
+    rig.repository.registry.alone();
+    let repository = &rig.repository;
+    rig.push_config().await.unwrap();
+    let key = layout::deleting(repository.name(), "dead");
+    rig.store.put(&key, Bytes::new()).await.unwrap();
+    let file = std::fs::File::open(rig.dir.path().join(key.as_str())).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(365 * 86_400))
+        .unwrap();
+    assert!(repository.deletes_ended().await.is_ok());
+    assert!(rig.store.get(&key).await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn what_is_left_of_an_ended_upload_is_purged() {
     let rig = Rig::new();

@@ -57,6 +57,7 @@ impl Repository {
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string();
         self.store().begin(stage, &now).await?;
+        self.registry.inner.sessions.touch(stage);
         if algorithm == Some(Algorithm::Sha512) {
             let hasher = Hasher::taking(Algorithm::Sha512);
             let mut begun = self.resumed(stage).await?;
@@ -89,6 +90,7 @@ impl Repository {
                 upload.keep().await?;
             }
             received?;
+            upload.touch();
             Ok(upload.hasher.size())
         })
         .await
@@ -148,6 +150,7 @@ impl Repository {
     async fn cancel(&self, id: &UploadId) -> Result<(), Error> {
         let stage = layout::upload(&self.name, id);
         let _claim = self.claim(&stage).await?;
+        self.registry.inner.sessions.forget(&stage);
         self.store().discard(&stage).await?;
         self.registry.inner.uploads.end(&stage);
         Ok(())
@@ -263,6 +266,11 @@ impl Upload {
         }
     }
 
+    /// Remembers that a client is at it.
+    fn touch(&self) {
+        self.repository.registry.inner.sessions.touch(&self.stage);
+    }
+
     /// Keeps what was received, and the state of its hash, for the next request.
     async fn keep(&mut self) -> Result<(), Error> {
         Ok(self.staged.keep(self.hasher.to_note()).await?)
@@ -286,6 +294,7 @@ impl Upload {
             _claim,
             _working,
         } = self;
+        repository.registry.inner.sessions.forget(&stage);
         let open = &repository.registry.inner.uploads;
         if actual != *digest {
             drop(staged);

@@ -252,7 +252,15 @@ async fn speak_http(shared: &Shared, stream: Stream, protocol: Protocol, from: O
         framing: Arc::clone(&framing),
     };
     let linger = Linger::new(shared.shutdown.clone());
-    let watched = Watched::new(stream, Arc::clone(&activity), framing, refused, linger);
+    let may_multiplex = protocol != Protocol::Http1;
+    let watched = Watched::new(
+        stream,
+        Arc::clone(&activity),
+        framing,
+        refused,
+        linger,
+        may_multiplex,
+    );
     let io = TokioIo::new(watched);
     let builder = builder(protocol, &shared.limits);
     let service = service_fn(move |request| requests.clone().answer(request));

@@ -125,7 +125,11 @@ fn refusal(status: StatusCode, head: &Head) -> Refusal {
     let (status, code, message) = match status {
         StatusCode::URI_TOO_LONG => (
             status,
-            ErrorCode::Unsupported,
+            if head.line.contains(&b'?') {
+                ErrorCode::Unsupported
+            } else {
+                ErrorCode::NameInvalid
+            },
             "the request's path and query are too long: shorten them",
         ),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if head.is_oversized => (

@@ -63,6 +63,15 @@ impl Requests {
                 "an HTTP/1.1 request has exactly one Host header",
             ));
         }
+        if request.uri().path().len() > self.limits.head_bytes / 2 {
+            return Some(Refusal {
+                code: ErrorCode::NameInvalid,
+                ..refuse(
+                    StatusCode::URI_TOO_LONG,
+                    "the path is too long: a repository's name has at most 255 bytes",
+                )
+            });
+        }
         if head_bytes(request) > self.limits.head_bytes {
             return Some(refuse(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

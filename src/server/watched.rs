@@ -22,6 +22,8 @@ pub(super) struct Watched {
     framing: Arc<Framing>,
     refused: Refused,
     linger: Linger,
+    /// Whether the client may begin with HTTP/2's preface.
+    may_multiplex: bool,
     /// Whether nothing more is written.
     shut: bool,
 }
@@ -33,6 +35,7 @@ impl Watched {
         framing: Arc<Framing>,
         refused: Refused,
         linger: Linger,
+        may_multiplex: bool,
     ) -> Self {
         Self {
             stream,
@@ -40,6 +43,7 @@ impl Watched {
             framing,
             refused,
             linger,
+            may_multiplex,
             shut: false,
         }
     }
@@ -49,7 +53,7 @@ impl Watched {
             return;
         }
         // The preface of HTTP/2 (RFC 9113 section 3.4); no method begins so.
-        if bytes.starts_with(b"PRI ") {
+        if self.may_multiplex && bytes.starts_with(b"PRI ") {
             self.activity.multiplex();
             return;
         }

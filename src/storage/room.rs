@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
 use super::{Space, Store};
@@ -42,9 +43,9 @@ pub enum Floor {
 #[derive(Clone)]
 pub struct Room {
     store: Arc<dyn Store>,
-    seen: Arc<Mutex<Option<(Instant, Option<Space>)>>>,
-    /// The last look, for those who can't wait.
-    last: Arc<arc_swap::ArcSwapOption<Space>>,
+    looked: Arc<Mutex<Option<Instant>>>,
+    /// What was seen then, for those who can't wait, too.
+    last: Arc<ArcSwapOption<Space>>,
     low: Arc<AtomicBool>,
 }
 
@@ -53,7 +54,7 @@ impl Room {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            seen: Arc::default(),
+            looked: Arc::default(),
             last: Arc::default(),
             low: Arc::default(),
         }
@@ -83,11 +84,9 @@ impl Room {
     }
 
     async fn look(&self) -> Option<Space> {
-        let mut seen = self.seen.lock().await;
-        if let Some((at, space)) = &*seen
-            && at.elapsed() < FRESH
-        {
-            return *space;
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|at| at.elapsed() < FRESH) {
+            return self.last();
         }
         let space = match self.store.space().await {
             Ok(space) => space,
@@ -97,7 +96,7 @@ impl Room {
             }
         };
         self.last.store(space.map(Arc::new));
-        *seen = Some((Instant::now(), space));
+        *looked = Some(Instant::now());
         space
     }
 }

@@ -1,5 +1,5 @@
-//! Bad input as `bad-inputs.json` writes it down: one entry, and the bytes that
-//! it puts on the wire.
+//! Bad input as `bad-inputs.json` and `own-bad-inputs.json` write it down: one
+//! entry, and the bytes that it puts on the wire.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,9 +27,12 @@ pub struct Stage {
 
 /// All entries of a group.
 pub fn entries(group: &str) -> Vec<Entry> {
-    let all: Vec<Value> = serde_json::from_str(include_str!("bad-inputs.json")).unwrap();
-    let entries: Vec<Entry> = all
+    let read = |text| -> Vec<Value> { serde_json::from_str(text).unwrap() };
+    let listed = read(include_str!("bad-inputs.json"));
+    let own = read(include_str!("own-bad-inputs.json"));
+    let entries: Vec<Entry> = listed
         .into_iter()
+        .chain(own)
         .filter(|entry| entry["group"] == group)
         .map(|entry| Entry { entry })
         .collect();
@@ -87,16 +90,6 @@ impl Entry {
         self.entry["method"] == "HEAD"
     }
 
-    /// Whether the path is one of the API, whose errors have a form.
-    pub fn is_of_the_api(&self) -> bool {
-        let path = self.entry["path"].as_str().unwrap();
-        path.starts_with("/v2/") || path.starts_with("{upload}")
-    }
-
-    pub fn is_raw(&self) -> bool {
-        self.entry["method"] == "RAW"
-    }
-
     pub fn statuses(&self) -> Vec<u64> {
         let list = self.entry["expect_status"].as_array().unwrap();
         list.iter().filter_map(Value::as_u64).collect()
@@ -146,6 +139,9 @@ impl Entry {
         if let Some(raw) = self.entry["raw_b64"].as_str() {
             return STANDARD.decode(raw).unwrap();
         }
+        if let Some(parts) = self.entry["raw"].as_array() {
+            return parts.iter().map(text).collect::<String>().into_bytes();
+        }
         let setup = self.entry["setup"].as_str().unwrap_or_default();
         let digest = if setup.contains("manifest") {
             sha256(&stage.manifest)
@@ -192,9 +188,9 @@ impl Entry {
             let pair = |pair: &Value| (text(&pair[0]), text(&pair[1]));
             return raw.iter().map(pair).collect();
         }
-        let headers = self.entry["headers"].as_object().unwrap();
+        let headers = self.entry["headers"].as_object();
         let pair = |(name, value): (&String, &Value)| (name.clone(), text(value));
-        headers.iter().map(pair).collect()
+        headers.into_iter().flatten().map(pair).collect()
     }
 
     /// The content, and whether it is sent in chunks.

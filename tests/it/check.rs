@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::content::{self, EMPTY, EMPTY_JSON, IMAGE, INDEX};
+use crate::content::{self, EMPTY_JSON, IMAGE, INDEX};
 use crate::process::{ended_with, wharf};
 use crate::repo::Repo;
-use crate::support::{Finished, Registry};
+use crate::support::{Finished, Needs, Program, Registry, run};
 
 pub const FOUND_PROBLEMS: i32 = 3;
 
@@ -474,7 +474,6 @@ fn everything_that_can_be_pushed_is_clean() {
     ended_with(&finished, 0);
     assert!(finished.stdout.contains("all is well"), "{finished}");
     assert!(!finished.stderr.contains('\r'), "no terminal: {finished}");
-    let _ = EMPTY;
 }
 
 #[test]
@@ -606,4 +605,48 @@ fn what_cannot_be_checked_is_said() {
         ended_with(&finished, code);
         assert!(finished.stderr.contains(words), "{words} in {finished}");
     }
+}
+
+#[test]
+fn a_volume_of_registry_2_is_clean() {
+    let needs = Needs::of("docker-registry");
+    if !needs
+        .program("docker-registry", "apt install docker-registry")
+        .met()
+    {
+        return;
+    }
+    let server = Registry::with().program(Program::Distribution).start();
+    let repo = Repo::on(&server, "old/app");
+    repo.tag("v1", "one");
+    repo.tag("v2", "two");
+    repo.tag("v1", "three");
+    let gone = repo.tag("gone", "four");
+    repo.delete(&format!("manifests/{gone}")).expect(202);
+    let manifest = repo.image("the subject");
+    let subject = content::sha256(&manifest);
+    repo.put(&subject, IMAGE, &manifest).expect(201);
+    let index = content::bytes(&content::index(&[(IMAGE, &manifest)]));
+    repo.put("index", INDEX, &index).expect(201);
+    let mut referrer = content::image(&[]);
+    referrer["subject"] = content::descriptor(IMAGE, &manifest);
+    let referrer = content::bytes(&referrer);
+    repo.put(&content::sha256(&referrer), IMAGE, &referrer)
+        .expect(201);
+    let fallback = content::bytes(&content::index(&[(IMAGE, &referrer)]));
+    repo.put(&subject.replace(':', "-"), INDEX, &fallback)
+        .expect(201);
+    repo.start();
+    let json = clean(&server);
+    assert_eq!(json["notes"], json!([]), "{json:#}");
+
+    // Its own collection leaves links to blobs that it has removed.
+    let collected = run("docker-registry")
+        .args(["garbage-collect", "config.yml"])
+        .dir(server.dir())
+        .output();
+    ended_with(&collected, 0);
+    let json = clean(&server);
+    let expected = ["layer-without-content".to_owned()];
+    assert_eq!(kinds(&json["notes"]), expected.into(), "{json:#}");
 }

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
+use crate::bad_inputs::{resident, settled};
 use crate::content::noise;
 use crate::support::{Authority, Registry, SERVER_NAMES};
 use crate::tls::{Identity, base, client_hello, config, hello, said_to};
@@ -194,6 +195,116 @@ fn tls_on_a_plain_port_is_answered_and_named_in_the_log() {
         plain.log().contains(&hint).then_some(())
     });
     assert!(plain.log().contains("\"reg.test:"), "{}", plain.log());
+}
+
+#[test]
+fn hellos_of_ssl_get_no_service() {
+    let server = Registry::with().tls().start();
+    // SSL 2 begins without a record; SSL 3 has the form of TLS.
+    let mut ssl2 = vec![0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10];
+    ssl2.extend([7; 37]);
+    let mut ssl3 = old_hello(0);
+    ssl3[2] = 0;
+    for hello in [ssl2, ssl3] {
+        let heard = said_to(server.host(), &hello, PATIENCE);
+        let is_refusal = heard.is_empty()
+            || heard.first() == Some(&ALERT)
+            || heard.starts_with(b"HTTP/1.1 400 ");
+        assert!(is_refusal, "{heard:?}");
+        still_serves(&server);
+    }
+}
+
+#[test]
+fn records_that_belong_nowhere_end_the_connection() {
+    let server = Registry::with().tls().start();
+    let memory = resident(&server);
+    let hello = client_hello(&mut hello(config(&server, None), "reg.test"));
+    let (change, alert, heartbeat, empty) = (
+        [0x14, 3, 3, 0, 1, 1],
+        [0x15, 3, 3, 0, 2, 1, 90],
+        [0x18, 3, 3, 0, 3, 1, 0x40, 0],
+        [0x17, 3, 3, 0, 0],
+    );
+    for (what, bytes) in [
+        ("changes of cipher first", change.repeat(10_000)),
+        (
+            "changes of cipher",
+            [&hello[..], &change.repeat(10_000)].concat(),
+        ),
+        ("warnings first", alert.repeat(10_000)),
+        ("warnings", [&hello[..], &alert.repeat(10_000)].concat()),
+        ("a heartbeat", [&hello[..], &heartbeat].concat()),
+        (
+            "empty records",
+            [&hello[..], &empty.repeat(100_000)].concat(),
+        ),
+        ("hellos", hello.repeat(1_000)),
+        (
+            "a record of 64 KiB",
+            [&[0x16, 3, 1, 0xff, 0xff][..], &[1; 65_535]].concat(),
+        ),
+        (
+            "a hello of 16 MiB",
+            [
+                &[0x16, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..],
+                &[0; 16_380],
+            ]
+            .concat(),
+        ),
+    ] {
+        let begun = Instant::now();
+        said_to(server.host(), &bytes, HANDSHAKE + ALLOWANCE);
+        assert!(begun.elapsed() < HANDSHAKE + ALLOWANCE, "{what}");
+        still_serves(&server);
+    }
+    settled(&server, memory);
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[test]
+fn names_that_are_none_are_no_harm() {
+    let server = Registry::with().tls().start();
+    for name in [
+        vec![b'a'; 15_000],
+        vec![0; 200],
+        b"a\r\nb".to_vec(),
+        vec![0xff; 64],
+        Vec::new(),
+    ] {
+        let size = |bytes: usize| u16::try_from(bytes).unwrap().to_be_bytes();
+        // server_name: a list of one host_name (RFC 6066, section 3).
+        let entry = [&[0][..], &size(name.len()), &name].concat();
+        let list = [&size(entry.len())[..], &entry].concat();
+        let extension = [&[0, 0][..], &size(list.len()), &list].concat();
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.extend([0, 0, 2, 0x13, 1, 1, 0]);
+        body.extend(size(extension.len()));
+        body.extend(&extension);
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let message = [&[1, length[1], length[2], length[3]][..], &body].concat();
+        let record = [&[0x16, 3, 1][..], &size(message.len()), &message].concat();
+        said_to(server.host(), &record, HANDSHAKE + ALLOWANCE);
+        still_serves(&server);
+    }
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[test]
+fn handshakes_that_are_abandoned_leave_nothing() {
+    let server = Registry::with().tls().start();
+    still_serves(&server);
+    let memory = resident(&server);
+    let bytes = client_hello(&mut hello(config(&server, None), "reg.test"));
+    for _ in 0..500 {
+        let mut socket = connect(server.host(), PATIENCE);
+        socket.write_all(&bytes).unwrap();
+        // It answers, and nobody is there.
+        drop(socket);
+    }
+    still_serves(&server);
+    settled(&server, memory);
 }
 
 /// A ClientHello of TLS 1.0 or 1.1 (RFC 2246 and 4346, section 7.4.1.2), with a

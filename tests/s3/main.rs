@@ -90,6 +90,7 @@ mod tag_lists;
 
 // What only a store on the network brings.
 mod bounds;
+mod check;
 mod costs;
 mod faults;
 mod harness;

@@ -2,6 +2,7 @@
 //! test lets go of it: one process on a volume, one on a bucket, or several on
 //! one bucket behind a balancer, which a test need not know.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -64,6 +65,7 @@ impl Registry {
             sections: String::new(),
             config: None,
             env: Vec::new(),
+            wrapper: Vec::new(),
             data: None,
             manner: Manner::of_this_run(),
             bucket: None,
@@ -236,7 +238,15 @@ impl Registry {
         let written = self.log().len();
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file: File = file.expect("the log file");
-        let mut command = Command::new(self.setup.binary());
+        let mut words = self
+            .setup
+            .wrapper
+            .iter()
+            .map(OsString::from)
+            .collect::<Vec<_>>();
+        words.push(self.setup.binary().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         for name in AWS_ENVIRONMENT {
             command.env_remove(name);
         }

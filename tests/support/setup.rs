@@ -19,6 +19,7 @@ pub struct Setup {
     pub(super) sections: String,
     pub(super) config: Option<String>,
     pub(super) env: Vec<(String, String)>,
+    pub(super) wrapper: Vec<String>,
     pub(super) data: Option<PathBuf>,
     pub(super) manner: Manner,
     pub(super) bucket: Option<Bucket>,
@@ -67,6 +68,12 @@ impl Setup {
     /// An environment variable, such as `REGISTRY_STORAGE_DELETE_ENABLED`.
     pub fn env(mut self, name: &str, value: &str) -> Setup {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A program that becomes the server, such as `prlimit --nofile=64`.
+    pub fn through(mut self, wrapper: &[&str]) -> Setup {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 

@@ -5,6 +5,7 @@ mod limits;
 mod objects;
 mod observe;
 mod registry;
+mod scrub;
 mod storage;
 mod tls;
 
@@ -37,6 +38,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
         pause: http::pause(&root.section("http")),
         debug: http::debug(&root.section("http").section("debug")),
         health: observe::health(&root.section("health")),
+        scrub: scrub::scrub(&root.section("scrub")),
     }
 }
 

@@ -8,6 +8,7 @@ mod limits;
 mod objects;
 mod observe;
 mod operations;
+mod scrub;
 mod storage;
 
 /// A key of the configuration.
@@ -92,6 +93,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     limits::LIMITS,
     operations::PROXY,
     operations::VALIDATION,
+    scrub::SCRUB,
     operations::POLICY,
     operations::COMPATIBILITY,
     observe::REPORTING,

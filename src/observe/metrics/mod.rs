@@ -4,6 +4,7 @@
 mod process;
 mod requests;
 mod room;
+mod scrub;
 mod storage;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use requests::{Finished, InFlight};
+pub use scrub::ScrubMetrics;
 pub(super) use storage::StorageTimes;
 
 use self::process::Process;
@@ -33,6 +35,7 @@ struct Inner {
     registry: Registry,
     requests: RequestMetrics,
     storage: StorageTimes,
+    scrub: ScrubMetrics,
     damaged: Counter,
     room: Watched,
 }
@@ -43,6 +46,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let requests = RequestMetrics::register(&mut registry);
         let storage = StorageTimes::register(&mut registry);
+        let scrub = ScrubMetrics::register(&mut registry);
         let damaged = Counter::default();
         registry.register(
             "wharf_damaged_content",
@@ -61,6 +65,7 @@ impl Metrics {
             registry,
             requests,
             storage,
+            scrub,
             damaged,
             room,
         }))
@@ -75,6 +80,11 @@ impl Metrics {
     /// until the value is dropped.
     pub fn request(&self, path: &str) -> InFlight {
         self.0.requests.begin(path)
+    }
+
+    /// What the background scrub counts in.
+    pub fn scrub(&self) -> ScrubMetrics {
+        self.0.scrub.clone()
     }
 
     /// Shows how much room there is. The first one counts.

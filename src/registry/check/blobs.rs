@@ -14,7 +14,7 @@ use crate::oci::{Algorithm, Digest};
 use crate::storage::{Key, Meta, Prefix, Reading, StorageError, layout};
 
 /// Names that one look into a directory fetches.
-pub(super) const PAGE: usize = 5000;
+pub(super) const PAGE: usize = 20_000;
 
 /// What reading a blob told.
 pub(super) enum Look {

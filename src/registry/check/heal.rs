@@ -102,16 +102,14 @@ impl Run<'_> {
         };
         let checker = self.checker;
         match (finding.place, finding.kind) {
-            // Those whose bytes are gone for long are none of this check's.
-            (Place::Layer(name, digest), Kind::LayerWithoutContent)
-                if !self.was_damaged(&digest) =>
-            {
-                let _ = (name, digest);
+            // Only what a repair has set aside: else nobody has missed it.
+            (Place::Layer(name, digest), Kind::LayerWithoutContent) => {
+                let aside = layout::quarantined(&digest);
+                if checker.store().exists(&aside).await? {
+                    wants.insert(Want::Blob(name, digest));
+                }
             }
-            (
-                Place::Layer(name, digest),
-                Kind::LayerWithoutContent | Kind::MalformedLink | Kind::WrongLink,
-            ) => {
+            (Place::Layer(name, digest), Kind::MalformedLink | Kind::WrongLink) => {
                 wants.insert(Want::Blob(name, digest));
             }
             (
@@ -131,12 +129,6 @@ impl Run<'_> {
             _ => {}
         }
         Ok(())
-    }
-
-    fn was_damaged(&self, digest: &Digest) -> bool {
-        self.reached.findings.iter().any(|record| {
-            record.kind == Kind::DamagedBlob && record.digest.as_ref() == Some(digest)
-        })
     }
 
     async fn fetch_blob(

@@ -21,6 +21,7 @@ mod record;
 mod repair;
 mod repositories;
 mod run;
+mod scrub;
 mod sessions;
 mod strange;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use heal::{Source, SourceError};
 pub use meter::{Counts, Meter};
 pub use pace::{InvalidRate, Rate};
 pub use record::Record;
+pub use scrub::{ScrubRecord, Scrubbing, seconds};
 
 use super::{Error, Registry};
 use crate::oci::Digest;

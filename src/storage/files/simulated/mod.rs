@@ -35,8 +35,10 @@ struct Inside {
     tree: Tree,
     /// Every system call so far.
     calls: u64,
-    /// Which call fails, and how.
+    /// From which call on one fails, and how.
     fault: Option<(u64, Fault)>,
+    /// Which call did.
+    failed: Option<u64>,
     lie: Lie,
     locked: HashSet<Inode>,
     forks: Option<Forks>,
@@ -93,6 +95,7 @@ impl Machine {
                 tree,
                 calls: 0,
                 fault: None,
+                failed: None,
                 lie: Lie::Nothing,
                 locked: HashSet::new(),
                 forks: None,
@@ -139,27 +142,21 @@ impl Machine {
         self.moment.store(moment, Ordering::Relaxed);
     }
 
-    /// How many system calls there were.
-    pub(crate) fn calls(&self) -> u64 {
-        self.inside().calls
-    }
-
-    /// The `n`-th call from now on fails, counted from 1.
+    /// The `n`-th call from now on fails, counted from 1; if only a write can
+    /// fail so, the first write from there on.
     pub(crate) fn fail(&self, n: u64, fault: Fault) {
         let mut inside = self.inside();
-        inside.fault = Some((inside.calls + n, fault));
+        inside.calls = 0;
+        inside.failed = None;
+        inside.fault = Some((n, fault));
     }
 
-    /// Whether the fault has met its call.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.inside().fault.is_none()
+    /// Which call has failed, counted as by [`Self::fail`].
+    pub(crate) fn failed(&self) -> Option<u64> {
+        self.inside().failed
     }
 
-    /// Takes back a fault that hasn't met its call.
-    pub(crate) fn heal(&self) {
-        self.inside().fault = None;
-    }
-
+    /// Which syncs do nothing from now on.
     pub(crate) fn lie(&self, lie: Lie) {
         self.inside().lie = lie;
     }
@@ -186,14 +183,14 @@ impl Machine {
 
     /// Every call comes through here, before it does anything.
     fn call(&self, changes: bool) -> io::Result<MutexGuard<'_, Inside>> {
-        let (inside, fault) = self.call_or_short(changes);
+        let (inside, fault) = self.called(changes, false);
         match fault {
             Some(Fault::Error(errno)) => Err(errno.into()),
             Some(Fault::Short) | None => Ok(inside),
         }
     }
 
-    fn call_or_short(&self, changes: bool) -> (MutexGuard<'_, Inside>, Option<Fault>) {
+    fn called(&self, changes: bool, writes: bool) -> (MutexGuard<'_, Inside>, Option<Fault>) {
         let mut inside = self.inside();
         inside.calls += 1;
         if changes {
@@ -208,7 +205,12 @@ impl Machine {
             }
         }
         let calls = inside.calls;
-        let fault = inside.fault.take_if(|(call, _)| *call == calls);
+        let fault = inside
+            .fault
+            .take_if(|(call, fault)| *call <= calls && (writes || *fault != Fault::Short));
+        if fault.is_some() {
+            inside.failed = Some(calls);
+        }
         (inside, fault.map(|(_, fault)| fault))
     }
 
@@ -372,8 +374,14 @@ struct SimulatedFile {
 }
 
 impl OpenFile for SimulatedFile {
+    /// Nothing interrupts it.
     fn status(&self) -> io::Result<Status> {
-        Ok(self.machine.call(false)?.status(self.inode))
+        match self.machine.call(false) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(inside) => return Ok(inside.status(self.inode)),
+        }
+        Ok(self.machine.inside().status(self.inode))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -386,7 +394,7 @@ impl OpenFile for SimulatedFile {
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let (mut inside, fault) = self.machine.call_or_short(true);
+        let (mut inside, fault) = self.machine.called(true, true);
         if let Some(Fault::Error(errno)) = fault {
             return Err(errno.into());
         }
@@ -399,7 +407,7 @@ impl OpenFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let (mut inside, fault) = self.machine.call_or_short(true);
+        let (mut inside, fault) = self.machine.called(true, false);
         if let Some(Fault::Error(errno)) = fault {
             if errno != Errno::INTR {
                 inside.tree.fail_to_sync(self.inode);

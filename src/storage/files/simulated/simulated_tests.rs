@@ -101,15 +101,15 @@ fn a_sync_after_one_that_failed_means_nothing() {
 #[test]
 fn calls_fail_when_they_are_told_to() {
     let machine = Machine::new();
-    machine.fail(2, Fault::Short);
+    machine.fail(1, Fault::Short);
     let file = machine.open_to_write(Path::new("/a"), Making::New).unwrap();
-    assert!(!machine.has_failed());
+    assert_eq!(machine.failed(), None);
     assert_eq!(file.write_at(&[IoSlice::new(b"1234")], 0).unwrap(), 2);
-    assert!(machine.has_failed());
+    assert_eq!(machine.failed(), Some(2));
     machine.fail(1, Fault::Error(Errno::NOSPC));
     let full = file.write_at(&[IoSlice::new(b"34")], 2).unwrap_err();
     assert_eq!(full.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
-    assert_eq!(machine.calls(), 3);
+    assert_eq!(machine.failed(), Some(1));
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn after_three_failed_syncs_it_is_not_ready_and_says_why_and_reads_go_on()
         machine.fail(5, Fault::Error(Errno::IO));
         let failed = put().await.unwrap_err();
         assert!(matches!(failed, StorageError::Unavailable(_)), "{failed}");
-        assert!(machine.has_failed());
+        assert_eq!(machine.failed(), Some(5));
     }
     for refused in [put().await, files.probe().await, files.delete(&tag).await] {
         let refused = refused.unwrap_err();
