@@ -75,7 +75,7 @@ impl FromStr for Algorithm {
         match text {
             "sha256" => Ok(Self::Sha256),
             "sha512" => Ok(Self::Sha512),
-            other => Err(InvalidDigest::Algorithm(other.to_owned())),
+            other => Err(InvalidDigest::Algorithm(shortened(other))),
         }
     }
 }

@@ -6,6 +6,9 @@ use std::str::FromStr;
 /// The longest tag, in bytes.
 const MAX_LENGTH: usize = 128;
 
+/// The most characters of a refused tag that are shown.
+const SHOWN: usize = 160;
+
 /// A valid tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (distribution-spec,
 /// "Pulling manifests").
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +46,7 @@ impl FromStr for Tag {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidTag(text.to_owned()))
+            Err(InvalidTag(text.chars().take(SHOWN).collect()))
         }
     }
 }

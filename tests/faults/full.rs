@@ -180,9 +180,8 @@ impl Ballast for Pages {
         let file = OpenOptions::new().append(true).create(true).open(&self.0);
         let mut file = file.expect("the ballast");
         let full = loop {
-            match file.write(&[1; PAGE as usize]) {
-                Ok(_) => {}
-                Err(error) => break error,
+            if let Err(error) = file.write_all(&[1; PAGE as usize]) {
+                break error;
             }
         };
         assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");

@@ -53,7 +53,7 @@ impl Load {
     /// Lets a crew loose on the registry at `url`.
     pub fn start(url: &str, ledger: &Arc<Ledger>, crew: Crew, seed: u64) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
-        let jobs: [(usize, fn(&mut Worker) -> Option<Reply>); 4] = [
+        let jobs: [(usize, Job); 4] = [
             (crew.pushers, Worker::push),
             (crew.movers, Worker::move_tag),
             (crew.deleters, Worker::delete),
@@ -109,6 +109,9 @@ fn shared_layers() -> Vec<Arc<Content>> {
 fn repository(random: &mut Random) -> String {
     format!("load/r{}", random.below(REPOSITORIES))
 }
+
+/// One request, or a push of several: its last answer.
+type Job = fn(&mut Worker) -> Option<Reply>;
 
 struct Worker {
     client: Client,

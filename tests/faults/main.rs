@@ -35,6 +35,7 @@ mod goods;
 mod ledger;
 mod load;
 mod oracle;
+mod view;
 mod volume;
 
 mod clock;

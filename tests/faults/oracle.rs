@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::client::{Client, Way, path};
 use crate::content::sha256;
-use crate::ledger::{Key, Session, View};
+use crate::ledger::{Key, Session};
 use crate::support::{Program, Registry, run};
+use crate::view::View;
 use crate::volume;
 
 /// Clients that ask at once.
@@ -307,7 +308,7 @@ impl Checker<'_> {
         let digest = &session.content.digest;
         let key = Key::Blob(session.repository.clone(), digest.clone());
         let pulled = self.client.get(&path(&key));
-        if !pulled.is_some_and(|pulled| sha256(&pulled.body) == *digest) {
+        if pulled.is_none_or(|pulled| sha256(&pulled.body) != *digest) {
             return Err(format!("{key:?}: resumed, but not there as a whole"));
         }
         self.found.lock().expect("no asker died").resumed += 1;
@@ -338,7 +339,7 @@ impl Checker<'_> {
             let pushed = self
                 .client
                 .push(repository, None, content, &mut || Way::Monolithic);
-            if !pushed.as_ref().is_some_and(|reply| reply.status == 201) {
+            if pushed.as_ref().is_none_or(|reply| reply.status != 201) {
                 self.broken(format!("a second push of {digest}: {pushed:?}"));
                 continue;
             }
@@ -348,7 +349,7 @@ impl Checker<'_> {
             for key in keys.chain([own]) {
                 let (Key::Blob(_, wanted) | Key::Manifest(_, wanted) | Key::Tag(_, wanted)) = &key;
                 let pulled = self.client.get(&path(&key));
-                if !pulled.is_some_and(|pulled| sha256(&pulled.body) == *wanted) {
+                if pulled.is_none_or(|pulled| sha256(&pulled.body) != *wanted) {
                     self.broken(format!("{key:?} is not whole after a second push"));
                 }
             }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::disk::{self, Bench, Kind};
-use crate::ledger::{Ledger, View};
+use crate::ledger::Ledger;
 use crate::load::{CREW, Load};
 use crate::oracle::{self, Findings, Promises};
 use crate::random::Random;
 use crate::support::{Program, Registry, Setup, eventually, find, is_long, run, say};
+use crate::view::View;
 
 /// How long the load may take until something is acknowledged.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -140,13 +140,26 @@ impl Rig {
                 self.found.broken.push(format!("{what}: {reply:?}"));
             }
         }
-        if !may_break_off && replies.iter().any(Option::is_none) {
-            let broken = format!("{what}: a request without an answer");
+        let unanswered = replies.iter().position(Option::is_none);
+        // An upload that is refused while its body is on its way ends its
+        // connection, maybe under the next request.
+        let follows = |place: usize| {
+            let before = place
+                .checked_sub(1)
+                .and_then(|before| replies[before].as_ref());
+            before.is_some_and(|before| !before.is_good())
+        };
+        if let Some(place) = unanswered.filter(|place| !may_break_off && !follows(*place)) {
+            let log = self.registry.log();
+            let lines = log.lines().rev().filter(|line| line.contains(&repository));
+            let last: Vec<&str> = lines.take(3).collect();
+            let broken = format!("{what}: request {place} without an answer, log: {last:?}");
             self.found.broken.push(broken);
         }
-        let is_sync = calls.starts_with("fsync");
-        let all_good = replies.iter().flatten().all(Reply::is_good);
-        if is_sync && !failed.is_empty() && all_good && !replies.is_empty() {
+        // A delete that finds no room goes on unannounced.
+        let needed = |place: &&String| place.starts_with("f") && !place.contains("_deletes");
+        let is_sync = calls.starts_with("fsync") && failed.iter().any(|place| needed(&place));
+        if is_sync && replies.iter().flatten().all(Reply::is_good) {
             let broken = format!("{what}: {failed:?} failed, and everything was acknowledged");
             self.found.broken.push(broken);
         }

@@ -44,11 +44,16 @@ impl Stage {
     /// A repository with a blob of 1,024 bytes and an image tagged `latest`,
     /// and another one without that blob.
     pub fn on(server: &crate::support::Registry, name: &str) -> Stage {
-        let repo = Repo::on(server, name);
+        Stage::at(server.host(), name)
+    }
+
+    /// The same on whatever registry listens there.
+    pub fn at(host: &str, name: &str) -> Stage {
+        let repo = Repo::at_host(host, name);
         let blob = repo.push(&content::noise(1, 1024));
         let manifest = repo.image("the layer of the stage");
         repo.put("latest", IMAGE, &manifest).expect(201);
-        Repo::on(server, "other/repo").tag("latest", "another layer");
+        Repo::at_host(host, "other/repo").tag("latest", "another layer");
         Stage {
             repo,
             blob,
@@ -60,8 +65,13 @@ impl Stage {
 impl Stage {
     /// The same content, served by another server.
     pub fn moved(self, server: &crate::support::Registry) -> Stage {
+        self.at_host(server.host())
+    }
+
+    /// The same, asked of another registry.
+    pub fn at_host(self, host: &str) -> Stage {
         Stage {
-            repo: Repo::on(server, self.repo.name()),
+            repo: Repo::at_host(host, self.repo.name()),
             ..self
         }
     }
@@ -202,7 +212,10 @@ impl Entry {
 
 /// An upload in the state that an entry needs.
 fn upload(repo: &Repo, setup: &str) -> String {
+    // registry:2 may give a whole URL.
+    let own = format!("http://{}", repo.host());
     let location = repo.start();
+    let location = location.strip_prefix(&own).unwrap_or(&location).to_owned();
     if setup.contains("holding bytes 0-9") {
         let patched = repo.at("PATCH", &location).body("0123456789").send();
         patched.expect(202);

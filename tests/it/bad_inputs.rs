@@ -17,7 +17,7 @@ use crate::support::Registry;
 use crate::wire::{Answer, connect};
 
 /// The time in which every entry must be answered.
-const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(5);
 
 /// What the server's memory may have grown by after a group, in KiB.
 pub const MEMORY: u64 = 16 * 1024;
@@ -138,7 +138,7 @@ pub fn play_on(mut server: Registry, stage: &Stage, entries: Vec<Entry>) {
 }
 
 /// What is wrong with what was heard.
-fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
+pub fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
     let answers = answers(entry, heard);
     let mut wrong = Vec::new();
     let Some(answer) = answers.first() else {
@@ -168,7 +168,8 @@ fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
             wrong.push(format!("no {header}"));
         }
     }
-    let has_form = answer.header("content-type") == Some("application/json");
+    let content_type = answer.header("content-type").unwrap_or_default();
+    let has_form = content_type.split(';').next() == Some("application/json");
     let is_refusal = (400..500).contains(&answer.status) && !entry.is_head();
     if is_refusal && has_form {
         let code = answer.code();
@@ -186,7 +187,7 @@ fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
 }
 
 /// The answers in what was heard.
-fn answers(entry: &Entry, mut heard: &[u8]) -> Vec<Answer> {
+pub fn answers(entry: &Entry, mut heard: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while let Some((answer, rest)) = Answer::parse(heard, entry.is_head()) {
         answers.push(answer);
@@ -197,7 +198,7 @@ fn answers(entry: &Entry, mut heard: &[u8]) -> Vec<Answer> {
 
 /// Sends bytes, and reads until the server ends the connection, has answered
 /// and is quiet, or the limit is over.
-fn listen(host: &str, bytes: Vec<u8>) -> Vec<u8> {
+pub fn listen(host: &str, bytes: Vec<u8>) -> Vec<u8> {
     let mut socket = connect(host, LIMIT);
     let mut writer = socket.try_clone().unwrap();
     let writing = std::thread::spawn(move || {

@@ -23,6 +23,7 @@ mod wire;
 
 mod bad_entries;
 mod bad_inputs;
+mod bad_inputs_compared;
 mod base;
 mod bit_rot;
 mod blobs;

@@ -30,8 +30,13 @@ impl Repo {
 
     /// A repository on a server that the test has for itself.
     pub fn on(server: &Registry, name: &str) -> Repo {
+        Repo::at_host(server.host(), name)
+    }
+
+    /// A repository on whatever registry listens there.
+    pub fn at_host(host: &str, name: &str) -> Repo {
         Repo {
-            host: server.host().to_owned(),
+            host: host.to_owned(),
             name: name.to_owned(),
             _server: None,
         }
