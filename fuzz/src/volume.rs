@@ -104,7 +104,9 @@ fn spoil(root: &Path, input: &mut Unstructured<'_>) -> Result<()> {
         let _ = fs::create_dir_all(path.parent().unwrap());
         match input.arbitrary::<u8>()? % 8 {
             0..3 => drop(fs::write(&path, right)),
-            3..6 => drop(fs::write(&path, input.arbitrary::<&[u8]>()?)),
+            3 | 4 => drop(fs::write(&path, input.arbitrary::<&[u8]>()?)),
+            // What belongs elsewhere.
+            5 => drop(fs::write(&path, &files[input.choose_index(files.len())?].1)),
             6 => drop(fs::create_dir(&path)),
             _ => {
                 let _ = fs::remove_dir(path.parent().unwrap());
@@ -140,8 +142,14 @@ fn ask(site: &Site) {
                 assert!(reference == "t" || reference == named.to_string());
             }
         }
+        let path = format!("/v2/a/blobs/{blob}");
+        let answer = site
+            .ask_anything(method, path.as_bytes(), &[], b"")
+            .unwrap();
+        if answer.status == 200 && method == "GET" && answer.complete {
+            assert_eq!(answer.body, CONTENT);
+        }
         for path in [
-            format!("/v2/a/blobs/{blob}"),
             "/v2/a/tags/list".to_owned(),
             "/v2/_catalog".to_owned(),
             format!("/v2/a/referrers/{blob}"),

@@ -84,17 +84,17 @@ impl Integrity {
         self.0.sound.insert(digest.clone(), entry);
     }
 
-    /// This version was hashed and does not match.
-    pub(super) fn failed(&self, digest: &Digest, version: Version) {
+    /// This version was hashed and does not match. Returns whether that is news.
+    pub(super) fn failed(&self, digest: &Digest, version: Version) -> bool {
         if self.0.damaged.get(digest) == Some(version) {
-            return;
+            return false;
         }
-        tracing::error!(%digest, "this stored content is damaged and is taken for missing; pushing it again mends it");
         self.0.sound.remove(digest);
         self.0.damaged.insert(digest.clone(), version);
         if let Some(alarm) = self.0.alarm.get() {
             alarm(digest);
         }
+        true
     }
 
     /// Hashes opened content to its end.
@@ -127,7 +127,9 @@ impl Integrity {
             self.passed(digest, version);
             Verdict::Sound
         } else {
-            self.failed(digest, version);
+            if self.failed(digest, version) {
+                tracing::error!(%digest, "this stored content is damaged and is taken for missing; pushing it again mends it");
+            }
             Verdict::Damaged
         }
     }

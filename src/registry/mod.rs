@@ -179,6 +179,10 @@ impl Registry {
     fn store(&self) -> &dyn Store {
         &*self.inner.store
     }
+
+    fn integrity(&self) -> &Integrity {
+        &self.inner.integrity
+    }
 }
 
 impl Repository {
@@ -204,7 +208,7 @@ impl Repository {
     }
 
     fn integrity(&self) -> &Integrity {
-        &self.registry.inner.integrity
+        self.registry.integrity()
     }
 
     fn locks(&self) -> &Locks {

@@ -168,7 +168,8 @@ pub fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
             wrong.push(format!("no {header}"));
         }
     }
-    let has_form = answer.header("content-type") == Some("application/json");
+    let content_type = answer.header("content-type").unwrap_or_default();
+    let has_form = content_type.split(';').next() == Some("application/json");
     let is_refusal = (400..500).contains(&answer.status) && !entry.is_head();
     if is_refusal && has_form {
         let code = answer.code();

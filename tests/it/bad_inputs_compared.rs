@@ -10,6 +10,8 @@
 
 use std::time::Instant;
 
+use tempfile::TempDir;
+
 use crate::bad_entries::{Entry, Stage, entries};
 use crate::bad_inputs::{LIMIT, answers, judge, listen};
 use crate::support::{Needs, Program, Registry, say};
@@ -55,11 +57,13 @@ fn bad_inputs_compared() {
         {
             continue;
         }
-        let open = Registry::with().program(program).start();
+        let volume = TempDir::new().unwrap();
+        let with = || Registry::with().program(program).data(volume.path());
+        let open = with().start();
         let users = ["alice", "bob", "carol"];
         let closed = users
             .into_iter()
-            .fold(Registry::with().program(program), |setup, user| {
+            .fold(with(), |setup, user| {
                 setup.user(user, &format!("{user}-secret"))
             })
             .start();

@@ -64,6 +64,8 @@ fn damage_is_logged_counted_and_left_alone() {
     let line = line.unwrap_or_else(|| panic!("no line in {log}"));
     assert!(line.contains(&layer), "{line}");
     assert!(log.contains("everything was checked"), "{log}");
+    // It isn't served any more, so that the next push brings it again.
+    repo.head(&format!("blobs/{layer}")).expect(404);
     assert!(blob(&server, &layer).exists());
     assert!(!tree(&server).join("wharf/quarantine").exists());
 }

@@ -181,9 +181,12 @@ impl Checker {
             }
             Ok(Some((meta, actual))) if actual == *digest => {
                 self.damaged().remove(digest);
+                self.inner.registry.integrity().passed(digest, meta.version);
                 Look::Good(meta.size)
             }
             Ok(Some((meta, actual))) => {
+                // Whoever serves beside us hides it from now on.
+                self.inner.registry.integrity().failed(digest, meta.version);
                 self.damaged().insert(digest.clone(), meta);
                 let what = format!("its {} bytes have the digest {actual}", meta.size);
                 Look::Bad(Finding::new(Kind::DamagedBlob, &place, what))

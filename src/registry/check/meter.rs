@@ -85,7 +85,7 @@ impl Meter {
             .get(..8)
             .and_then(|hex| u32::from_str_radix(hex, 16).ok());
         if let Some(beginning) = beginning {
-            let place = u64::from(beginning) * 1_000_000 >> 32;
+            let place = (u64::from(beginning) * 1_000_000) >> 32;
             self.place.fetch_max(place, Ordering::Relaxed);
         }
     }

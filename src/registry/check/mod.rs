@@ -89,10 +89,6 @@ pub trait Observer: Send + Sync {
     /// Something is wrong, or left over.
     fn found(&self, _finding: &Finding) {}
 
-    /// The bytes of this blob, as they are now, don't have its digest. Called
-    /// before [`Observer::found`], and also if a repair then sets them aside.
-    fn damaged(&self, _digest: &Digest, _meta: &Meta) {}
-
     /// Something was done; a line for people.
     fn mended(&self, _deed: &str) {}
 

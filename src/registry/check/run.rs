@@ -218,12 +218,6 @@ impl Run<'_> {
         if !self.told.insert((finding.kind, finding.place.clone())) {
             return Ok(());
         }
-        if let (Kind::DamagedBlob, Place::Blob(digest)) = (finding.kind, &finding.place) {
-            let meta = checker.damaged().get(digest).copied();
-            if let Some(meta) = meta {
-                checker.inner.observer.damaged(digest, &meta);
-            }
-        }
         let damage = finding.kind.is_damage();
         checker.inner.meter.found(damage);
         checker.inner.observer.found(&finding);
