@@ -176,13 +176,12 @@ impl Play<'_> {
                 let end = status.header("range").split('-').nth(1).unwrap_or_default();
                 let end: usize = end.parse().unwrap();
                 let all = [sent, chunk].concat();
-                let kept = if end == 0 && all.len() > 1 {
-                    0
-                } else {
-                    end + 1
-                };
-                let kept = kept.min(all.len());
-                self.models[repository].uploads[upload].1 = all[..kept].to_vec();
+                let uploads = &mut self.models[repository].uploads;
+                match end {
+                    // One byte or none: nobody can tell.
+                    0 => drop(uploads.swap_remove(upload)),
+                    _ => uploads[upload].1 = all[..=end].to_vec(),
+                }
             }
             _ => panic!("{range:?} with {} bytes: {answer:?}", chunk.len()),
         }

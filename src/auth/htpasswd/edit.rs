@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::edit_error::EditError;
 use super::hash::{Hash, Refused};
-use super::lines::{Line, lines};
+use super::lines::{BYTE_ORDER_MARK, Line, lines};
 use super::replace::{change, change_existing, read};
 use crate::auth::user_name::UserName;
 
@@ -128,6 +128,10 @@ fn absent(path: &Path, user: &UserName) -> EditError {
 fn with_line(content: &[u8], user: &UserName, hash: Option<&Hash>) -> (Vec<u8>, bool) {
     let mut after = Vec::with_capacity(content.len() + 160);
     let mut known = false;
+    // Without it a second one would be taken for the first.
+    if content.starts_with(BYTE_ORDER_MARK) {
+        after.extend_from_slice(BYTE_ORDER_MARK);
+    }
     for line in lines(content) {
         match Line::parse(line) {
             Line::Entry(other, _) if other == *user => {

@@ -61,10 +61,12 @@ impl<'a> Line<'a> {
     }
 }
 
+/// What editors of Windows start a text with.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The lines of a file, each with its end.
 pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    // Editors of Windows start a text with a byte order mark.
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
     content.split_inclusive(|byte| *byte == b'\n')
 }
 
