@@ -5,7 +5,7 @@ mod progress;
 mod report;
 mod resume;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -221,10 +221,11 @@ async fn check_store(args: &CheckArgs, plan: Plan) -> Result<u8, Refused> {
     };
     let begun = Instant::now();
     let resumed = plan.from.blob.is_some() || plan.from.blobs_done;
-    let teller = Arc::new(Teller::new(args.json, plan.resume.clone()));
+    let bar = progress::bar();
+    let teller = Arc::new(Teller::new(args.json, plan.resume.clone(), bar.clone()));
     let registry = Registry::new(opened.store, plan.registry);
     let checker = Checker::new(registry, options, Arc::clone(&teller) as Arc<dyn Observer>);
-    let shown = progress::show(checker.meter(), Arc::clone(&teller), !args.json);
+    let shown = progress::show(checker.meter(), bar, !args.json);
     let ended = checker.run(plan.from).await;
     shown.end().await;
     let took = begun.elapsed();
@@ -298,9 +299,4 @@ fn follow_interrupts(stop: &CancellationToken) {
             }
         });
     }
-}
-
-/// Whether somebody looks at standard error.
-fn is_watched() -> bool {
-    io::stderr().is_terminal()
 }

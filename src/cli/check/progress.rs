@@ -1,67 +1,72 @@
-//! How far the check is, on standard error: one line that is written over on a
-//! terminal, a line every minute elsewhere.
+//! How far the check is, on standard error: a bar on a terminal, a line every
+//! minute elsewhere.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::is_watched;
-use super::report::{Teller, duration, size};
+use super::report::size;
 use crate::registry::check::Meter;
 
-/// How often the line on a terminal changes.
+/// How often the bar changes.
 const TICK: Duration = Duration::from_millis(250);
 
 /// How often something else gets a line.
 const SELDOM: Duration = Duration::from_secs(60);
 
-/// Goes to the beginning of the line and empties it.
-const ERASE: &str = "\r\x1b[2K";
-
-/// Characters of the bar.
-const BAR: usize = 24;
+/// Steps of the bar.
+const STEPS: f64 = 10_000.0;
 
 /// Progress that is being shown.
 pub(super) struct Shown {
+    bar: ProgressBar,
     end: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// Shows progress until it is told to end; lines elsewhere than on a terminal
-/// only if `lines`.
-pub(super) fn show(meter: Arc<Meter>, teller: Arc<Teller>, lines: bool) -> Shown {
+/// A bar on standard error; nobody sees it where that is no terminal.
+pub(super) fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(STEPS as u64), ProgressDrawTarget::stderr());
+    bar.with_style(style("[{bar:24}] {percent:>3} %  {msg}  {eta} left"))
+}
+
+/// Shows progress until it is told to end; where the bar isn't seen, lines,
+/// but only if `lines`.
+pub(super) fn show(meter: Arc<Meter>, bar: ProgressBar, lines: bool) -> Shown {
     let end = CancellationToken::new();
-    let watched = is_watched();
-    let asked = end.clone();
+    let (asked, shown) = (end.clone(), bar.clone());
     let task = tokio::spawn(async move {
-        if watched {
-            teller.erasing(ERASE);
-        }
-        let begun = Instant::now();
-        let before = (meter.counts().bytes, meter.place());
-        let mut tick = tokio::time::interval(if watched { TICK } else { SELDOM });
+        let (begun, before) = (Instant::now(), meter.counts().bytes);
+        // What earlier runs have read says nothing about how fast this one is.
+        bar.set_position(position(&meter));
+        bar.reset_eta();
+        let mut tick = tokio::time::interval(if bar.is_hidden() { SELDOM } else { TICK });
         tick.tick().await;
         loop {
             tokio::select! {
-                () = asked.cancelled() => break,
+                () = asked.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let line = line(&meter, before, begun.elapsed());
-            if watched {
-                eprint!("{ERASE}{line}");
-            } else if lines {
-                eprintln!("{line}");
+            if meter.place() >= 1.0 {
+                bar.set_style(style("{msg}"));
             }
-        }
-        if watched {
-            eprint!("{ERASE}");
-            teller.erasing("");
+            bar.set_position(position(&meter));
+            let message = message(&meter, before, begun.elapsed());
+            if bar.is_hidden() && lines {
+                eprintln!("{:3.0} %  {message}", meter.place() * 100.0);
+            }
+            bar.set_message(message);
         }
     });
-    Shown { end, task }
+    Shown {
+        bar: shown,
+        end,
+        task,
+    }
 }
 
 impl Shown {
@@ -70,51 +75,43 @@ impl Shown {
         self.end.cancel();
         // It only prints.
         let _ = self.task.await;
+        self.bar.finish_and_clear();
     }
 }
 
-/// The line: what was read, how fast, and how long it will take. `before` is
-/// what earlier runs had read, and how far they were.
-fn line(meter: &Meter, before: (u64, f64), elapsed: Duration) -> String {
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+fn position(meter: &Meter) -> u64 {
+    (meter.place() * STEPS) as u64
+}
+
+/// What was read, how fast, and what was found. `before` is what earlier runs
+/// had read, in bytes.
+fn message(meter: &Meter, before: u64, elapsed: Duration) -> String {
     let counts = meter.counts();
-    let place = meter.place();
-    let mut line = String::new();
-    if place >= 1.0 {
-        let _ = write!(
-            line,
+    let mut text = if meter.place() >= 1.0 {
+        format!(
             "repositories: {}, {} manifests, {} tags",
             counts.repositories, counts.manifests, counts.tags
-        );
+        )
     } else {
-        let full = (place * BAR as f64) as usize;
         let seconds = elapsed.as_secs_f64().max(0.001);
-        let read = counts.bytes.saturating_sub(before.0);
-        let rate = (read as f64 / seconds) as u64;
-        let _ = write!(
-            line,
-            "[{}{}] {:3.0} %  {}  {}/s",
-            "=".repeat(full.min(BAR)),
-            " ".repeat(BAR.saturating_sub(full)),
-            place * 100.0,
-            size(counts.bytes),
-            size(rate)
-        );
-        let done = place - before.1;
-        // At the beginning anything could be said.
-        if done > 0.01 {
-            let left = seconds * (1.0 - place) / done;
-            let left = Duration::try_from_secs_f64(left).unwrap_or_default();
-            let _ = write!(line, "  {} left", duration(left));
-        }
-    }
+        let rate = (counts.bytes.saturating_sub(before) as f64 / seconds) as u64;
+        format!("{}  {}/s", size(counts.bytes), size(rate))
+    };
     match counts.findings {
         0 => {}
-        1 => line.push_str("  1 problem"),
+        1 => text.push_str("  1 problem"),
         several => {
-            let _ = write!(line, "  {several} problems");
+            // Writing to a String cannot fail.
+            let _ = write!(text, "  {several} problems");
         }
     }
-    line
+    text
 }
 
 #[cfg(test)]
@@ -123,10 +120,14 @@ mod tests {
 
     #[test]
     fn nothing_read_yet_is_no_division() {
-        let line = line(&Meter::default(), (0, 0.0), Duration::ZERO);
-        assert!(
-            line.starts_with("[                        ]   0 %  0 bytes"),
-            "{line}"
-        );
+        let text = message(&Meter::default(), 0, Duration::ZERO);
+        assert_eq!(text, "0 bytes  0 bytes/s");
+    }
+
+    #[test]
+    fn the_templates_are_templates() {
+        for template in ["[{bar:24}] {percent:>3} %  {msg}  {eta} left", "{msg}"] {
+            ProgressStyle::with_template(template).unwrap();
+        }
     }
 }

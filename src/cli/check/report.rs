@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::resume::Resume;
@@ -15,32 +15,20 @@ use crate::registry::check::{Checkpoint, Finding, Observer, Record, Report};
 pub(super) struct Teller {
     json: bool,
     resume: Resume,
-    /// What erases the line of progress before something is printed.
-    erase: Mutex<&'static str>,
+    /// Makes way for what is printed.
+    bar: ProgressBar,
 }
 
 impl Teller {
-    pub(super) fn new(json: bool, resume: Resume) -> Self {
-        Self {
-            json,
-            resume,
-            erase: Mutex::new(""),
-        }
-    }
-
-    /// From now on a line of progress stands on the terminal.
-    pub(super) fn erasing(&self, erase: &'static str) {
-        if let Ok(mut held) = self.erase.lock() {
-            *held = erase;
-        }
+    pub(super) fn new(json: bool, resume: Resume, bar: ProgressBar) -> Self {
+        Self { json, resume, bar }
     }
 
     fn say(&self, line: &str) {
-        if let Ok(erase) = self.erase.lock() {
-            eprint!("{erase}");
+        self.bar.suspend(|| {
             // Nobody may be reading any more; the end will tell.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
-        }
+        });
     }
 }
 
