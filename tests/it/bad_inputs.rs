@@ -10,6 +10,8 @@ use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::bad_entries::{Entry, Stage, entries};
 use crate::content::sha256;
 use crate::errors::CODES;
@@ -172,7 +174,11 @@ pub fn judge(entry: &Entry, heard: &[u8]) -> Vec<String> {
     let has_form = content_type.split(';').next() == Some("application/json");
     let is_refusal = (400..500).contains(&answer.status) && !entry.is_head();
     if is_refusal && has_form {
-        let code = answer.code();
+        let form: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let code = form
+            .as_ref()
+            .and_then(|form| form["errors"][0]["code"].as_str());
+        let code = code.unwrap_or_default().to_owned();
         if !CODES.contains(&code.as_str()) {
             wrong.push(format!("{code} is no code of the specification"));
         }
