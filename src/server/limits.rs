@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// File descriptors that are kept for everything that is no connection.
+/// File descriptors that are kept for everything that is no connection, but a
+/// quarter of them at most.
 const RESERVED_FILES: u64 = 64;
 
 /// What one server allows: its part of `limits`.
@@ -72,7 +73,7 @@ impl Limits {
     /// files: a request needs a second descriptor for the blob that it moves.
     pub(super) fn affordable_connections(&self) -> usize {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let affordable = files.saturating_sub(RESERVED_FILES) / 2;
+        let affordable = (files - RESERVED_FILES.min(files / 4)) / 2;
         usize::try_from(affordable)
             .unwrap_or(usize::MAX)
             .min(self.connections)
