@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) {
     let header = if is_login {
         HeaderValue::try_from(format!("Basic {}", STANDARD.encode(rest)))
     } else {
-        HeaderValue::from_bytes(rest).map_err(Into::into)
+        HeaderValue::from_bytes(rest)
     };
     let Ok(header) = header else {
         return;

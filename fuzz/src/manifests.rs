@@ -229,7 +229,7 @@ fn is_valid(value: &Value) -> bool {
         there("config") && !there("manifests")
     };
     value.is_object()
-        && value["schemaVersion"] == Value::from(2)
+        && value["schemaVersion"] == 2
         && shape
         && !there("fsLayers")
         && is_text(&value["artifactType"])
