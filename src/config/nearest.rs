@@ -27,6 +27,8 @@ fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
     // One slip in a short word, two in an ordinary one.
     let bound = match name.chars().count() {
         0..=2 => return None,
+        // No name is so long, and comparing takes the product of both lengths.
+        101.. => return None,
         3..=4 => 1,
         5..=12 => 2,
         _ => 3,
