@@ -1,4 +1,4 @@
-//! A store that counts how long each verb takes.
+//! A store that counts how long each verb takes, and how often it fails.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,8 @@ use crate::storage::{
 };
 
 /// Any store, timed as `registry_storage_action_seconds{driver,action}`; the
-/// action is the verb of [`Store`].
+/// action is the verb of [`Store`]. What fails is counted beside it, in
+/// `wharf_storage_errors_total{driver,action,kind}`.
 ///
 /// `open` and `reread` are timed until the first byte could be read, not while
 /// a client takes them; `append` is timed whole, so that it shows how fast
@@ -31,11 +32,15 @@ struct Clock {
 }
 
 impl Clock {
-    async fn timed<T>(&self, action: &'static str, work: impl Future<Output = T>) -> T {
+    async fn timed<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
         let begun = Instant::now();
         let done = work.await;
         self.times.observe(self.driver, action, begun.elapsed());
-        done
+        done.inspect_err(|error| self.times.failed(self.driver, action, error))
     }
 }
 
@@ -51,7 +56,11 @@ impl<S: ?Sized> Metered<S> {
         }
     }
 
-    async fn timed<T>(&self, action: &'static str, work: impl Future<Output = T>) -> T {
+    async fn timed<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
         self.clock.timed(action, work).await
     }
 }
@@ -187,7 +196,7 @@ mod tests {
     async fn every_verb_is_passed_on_and_timed_under_its_name() {
         let metrics = Metrics::new("1.2.3");
         let fake = FakeStore::default();
-        let probes = Arc::clone(&fake.probes);
+        let (probes, broken) = (Arc::clone(&fake.probes), Arc::clone(&fake.broken));
         let inner: Arc<dyn Store> = Arc::new(fake);
         let store = Metered::new(inner, "filesystem", &metrics);
         let name = "team/app".parse().unwrap();
@@ -223,14 +232,16 @@ mod tests {
         upload.append(nothing()).await.unwrap();
         upload.keep(Bytes::new()).await.unwrap();
         assert_eq!((upload.size(), upload.note()), (0, None));
-        // Failures are timed too.
+        // Failures are timed too, and counted.
         assert!(upload.reread(0).await.is_err());
         assert!(upload.publish(&key).await.is_err());
         store.discard(&stage).await.unwrap();
         assert!(store.address(&key).await.unwrap().is_none());
         store.probe().await.unwrap();
         assert!(store.space().await.unwrap().is_none());
-        assert_eq!(probes.load(std::sync::atomic::Ordering::SeqCst), 1);
+        broken.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(store.probe().await.is_err());
+        assert_eq!(probes.load(std::sync::atomic::Ordering::SeqCst), 2);
 
         let text = metrics.text().unwrap();
         for action in [
@@ -253,7 +264,6 @@ mod tests {
             "publish",
             "discard",
             "address",
-            "probe",
             "space",
         ] {
             let line = format!(
@@ -261,5 +271,9 @@ mod tests {
             );
             assert!(text.contains(&line), "{line}\n{text}");
         }
+        let failed = r#"wharf_storage_errors_total{driver="filesystem",action="probe",kind="unavailable"} 1"#;
+        assert!(text.lines().any(|line| line == failed), "{text}");
+        // What clients do wrong is no failure of the storage's.
+        assert_eq!(text.matches("wharf_storage_errors_total").count(), 1);
     }
 }
