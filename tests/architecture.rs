@@ -128,7 +128,13 @@ fn collect(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
 
 fn is_test(path: &Path) -> bool {
     let stem = path.file_stem().unwrap().to_str().unwrap();
-    stem == "tests" || stem.ends_with("_tests") || path.iter().any(|part| part == "tests")
+    // `registry::crashes` is compiled for tests only.
+    let folders = ["tests", "crashes"];
+    stem == "tests"
+        || stem.ends_with("_tests")
+        || path
+            .iter()
+            .any(|part| folders.iter().any(|folder| part == *folder))
 }
 
 fn room_of(path: &Path) -> String {
