@@ -132,10 +132,12 @@ impl Scrub {
         count.take();
         match ended {
             Ok(report) if report.complete => {
-                record.completed = Some(seconds(SystemTime::now()));
-                self.remember(registry, &mut record, None).await;
-                self.metrics.completed(record.completed.unwrap_or_default());
+                // Whoever sees that it is complete finds its line.
                 summary(&report, begun.elapsed());
+                let now = seconds(SystemTime::now());
+                record.completed = Some(now);
+                self.remember(registry, &mut record, None).await;
+                self.metrics.completed(now);
                 self.settings.interval
             }
             Ok(report) => {
