@@ -145,7 +145,7 @@ impl Kind {
                 "`--repair` writes it again; nothing is lost"
             }
             Self::LayerWithoutContent => {
-                "nothing: no manifest needs it, and the next push brings it"
+                "nothing, unless a manifest needs it, which is told by itself; the next push brings it"
             }
             Self::UnfinishedTag => "push the tag again, or delete it",
             Self::SuperfluousReferrer => "nothing: it isn't listed; `--repair` removes it",
