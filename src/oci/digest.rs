@@ -61,9 +61,42 @@ impl Algorithm {
 
     /// The digest of `bytes`.
     pub fn digest(self, bytes: &[u8]) -> Digest {
+        let mut digester = self.digester();
+        digester.update(bytes);
+        digester.finish()
+    }
+
+    /// Takes the digest of bytes that come one after another.
+    pub fn digester(self) -> Digester {
         match self {
-            Self::Sha256 => Digest::from_hash(self, &sha2::Sha256::digest(bytes)),
-            Self::Sha512 => Digest::from_hash(self, &sha2::Sha512::digest(bytes)),
+            Self::Sha256 => Digester::Sha256(sha2::Sha256::new()),
+            Self::Sha512 => Digester::Sha512(sha2::Sha512::new()),
+        }
+    }
+}
+
+/// One digest on its way; see [`Algorithm::digester`].
+pub enum Digester {
+    /// By SHA-256.
+    Sha256(sha2::Sha256),
+    /// By SHA-512.
+    Sha512(sha2::Sha512),
+}
+
+impl Digester {
+    /// Hashes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(bytes),
+            Self::Sha512(hash) => hash.update(bytes),
+        }
+    }
+
+    /// The digest of everything so far.
+    pub fn finish(self) -> Digest {
+        match self {
+            Self::Sha256(hash) => Digest::from_hash(Algorithm::Sha256, &hash.finalize()),
+            Self::Sha512(hash) => Digest::from_hash(Algorithm::Sha512, &hash.finalize()),
         }
     }
 }

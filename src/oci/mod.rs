@@ -18,7 +18,7 @@ mod tag;
 mod upload_id;
 
 pub use descriptor::Descriptor;
-pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use digest::{Algorithm, Digest, Digester, InvalidDigest};
 pub use error_code::ErrorCode;
 pub use manifest::{Bounds, InvalidManifest, Manifest, Part, PartKind, Platform};
 pub use media_type::{ManifestType, OCI_IMAGE_INDEX};

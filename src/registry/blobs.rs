@@ -141,7 +141,9 @@ impl Repository {
             && let Some(meta) = self.store().head(&layout::blob_data(canonical)).await?
         {
             self.integrity().passed(canonical, meta.version);
-            self.integrity().passed(digest, meta.version);
+            if digest != canonical {
+                self.integrity().passed(digest, meta.version);
+            }
         }
         Ok(())
     }

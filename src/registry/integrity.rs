@@ -16,8 +16,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use quick_cache::sync::Cache;
 
-use super::hasher::Hasher;
-use crate::oci::Digest;
+use crate::oci::{Digest, Digester};
 use crate::storage::{ByteStream, Object, Version};
 
 /// How many digests are remembered, each in about 200 bytes; of others the next
@@ -103,11 +102,11 @@ impl Integrity {
     /// It can't be read.
     pub(super) async fn examine(&self, digest: &Digest, object: &Object) -> io::Result<Verdict> {
         let mut stream = object.content.read(0..object.meta.size);
-        let mut hasher = Hasher::taking(digest.algorithm());
+        let mut digester = digest.algorithm().digester();
         while let Some(bytes) = stream.next().await {
-            hasher.update(&bytes?);
+            digester.update(&bytes?);
         }
-        Ok(self.conclude(digest, object.meta.version, &hasher))
+        Ok(self.conclude(digest, object.meta.version, digester))
     }
 
     /// All of opened content, which breaks off before its end if it is damaged.
@@ -115,15 +114,15 @@ impl Integrity {
         Box::pin(Checked {
             content: object.content.read(0..object.meta.size),
             left: object.meta.size,
-            hasher: Hasher::taking(digest.algorithm()),
+            digester: digest.algorithm().digester(),
             digest: digest.clone(),
             version: object.meta.version,
             integrity: self.clone(),
         })
     }
 
-    fn conclude(&self, digest: &Digest, version: Version, hasher: &Hasher) -> Verdict {
-        if hasher.digest(digest.algorithm()).as_ref() == Some(digest) {
+    fn conclude(&self, digest: &Digest, version: Version, digester: Digester) -> Verdict {
+        if digester.finish() == *digest {
             self.passed(digest, version);
             Verdict::Sound
         } else {
@@ -140,7 +139,7 @@ struct Checked {
     content: ByteStream,
     /// Bytes that have not passed yet.
     left: u64,
-    hasher: Hasher,
+    digester: Digester,
     digest: Digest,
     version: Version,
     integrity: Integrity,
@@ -154,13 +153,17 @@ impl Stream for Checked {
         let Some(Ok(bytes)) = &next else {
             return Poll::Ready(next);
         };
-        self.hasher.update(bytes);
+        self.digester.update(bytes);
         self.left = self.left.saturating_sub(bytes.len() as u64);
         if self.left > 0 {
             return Poll::Ready(next);
         }
-        let hasher = mem::take(&mut self.hasher);
-        match self.integrity.conclude(&self.digest, self.version, &hasher) {
+        let fresh = self.digest.algorithm().digester();
+        let digester = mem::replace(&mut self.digester, fresh);
+        match self
+            .integrity
+            .conclude(&self.digest, self.version, digester)
+        {
             Verdict::Damaged => Poll::Ready(Some(Err(damaged()))),
             Verdict::Sound | Verdict::Unknown => Poll::Ready(next),
         }

@@ -4,7 +4,6 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use sha2::Digest as _;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::finding::{Finding, Kind, Place};
@@ -204,22 +203,15 @@ impl Checker {
         let Some(object) = self.store().open(key, Reading::Whole).await? else {
             return Ok(None);
         };
-        let (mut sha256, mut sha512) = (sha2::Sha256::new(), sha2::Sha512::new());
+        let mut digester = algorithm.digester();
         let mut content = object.content.read(0..object.meta.size);
         while let Some(bytes) = content.next().await {
             let bytes = bytes.map_err(StorageError::Unavailable)?;
-            match algorithm {
-                Algorithm::Sha256 => sha256.update(&bytes),
-                Algorithm::Sha512 => sha512.update(&bytes),
-            }
+            digester.update(&bytes);
             self.inner.meter.read(bytes.len());
             self.inner.pace.took(bytes.len()).await;
         }
-        let hash = match algorithm {
-            Algorithm::Sha256 => sha256.finalize().to_vec(),
-            Algorithm::Sha512 => sha512.finalize().to_vec(),
-        };
-        Ok(Some((object.meta, Digest::from_hash(algorithm, &hash))))
+        Ok(Some((object.meta, digester.finish())))
     }
 }
 
