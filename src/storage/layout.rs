@@ -4,6 +4,7 @@
 //! ```text
 //! docker/registry/v2/
 //!   blobs/<alg>/<hh>/<hex>/data                           the bytes of blobs and manifests
+//!   blobs/<alg>/<hh>/<hex>/data.<id>                      wharf: the same, while `data` is condemned
 //!   repositories/<name>/
 //!     _layers/<alg>/<hex>/link                            the repository holds this blob
 //!     _manifests/revisions/<alg>/<hex>/link               the repository holds this manifest
@@ -15,6 +16,7 @@
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
 //!   wharf/store-id                                        wharf: which store this is, a UUID
 //!   wharf/scrub                                           wharf: how far the scrub is
+//!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
 //!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
@@ -29,6 +31,7 @@ use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 const REPOSITORIES: &str = "docker/registry/v2/repositories";
 const BLOBS: &str = "docker/registry/v2/blobs";
 const QUARANTINE: &str = "docker/registry/v2/wharf/quarantine";
+const COLLECTION: &str = "docker/registry/v2/wharf/gc";
 const PIECES: &str = "docker/registry/v2/wharf/pieces";
 
 /// The name of one object. Its components never are `.` or `..`, since only
@@ -321,4 +324,84 @@ pub fn quarantined_at(digest: &Digest, time: &str) -> Key {
 /// How far the scrub of this store is.
 pub fn scrub() -> Key {
     Key("docker/registry/v2/wharf/scrub".to_owned())
+}
+
+/// Where else the bytes of a blob or manifest may lie: a name that was never
+/// used before, for when [`blob_data`] is condemned.
+pub fn blob_again(digest: &Digest, id: &UploadId) -> Key {
+    Key(format!("{}.{id}", blob_data(digest).0))
+}
+
+/// The names under which the bytes of one digest lie: `data`, `data.<id>`.
+pub fn blob_names(digest: &Digest) -> Prefix {
+    let data = blob_data(digest).0;
+    Prefix(data.trim_end_matches("/data").to_owned())
+}
+
+/// One of the names that [`blob_names`] lists, as a key; `None` if it is none
+/// that bytes are kept under.
+pub fn blob_named(digest: &Digest, name: &str) -> Option<Key> {
+    match name.strip_prefix("data") {
+        Some("") => Some(blob_data(digest)),
+        Some(rest) => {
+            let id: UploadId = rest.strip_prefix('.')?.parse().ok()?;
+            Some(blob_again(digest, &id))
+        }
+        None => None,
+    }
+}
+
+/// What the pushes of manifests under way are about to need, one child each.
+pub fn intents() -> Prefix {
+    Prefix(format!("{COLLECTION}/intents"))
+}
+
+/// What one push is about to need.
+pub fn intent(id: &UploadId) -> Key {
+    Key(format!("{COLLECTION}/intents/{id}"))
+}
+
+/// The marks and runs of collections that are registered, one child each.
+pub fn runs() -> Prefix {
+    Prefix(format!("{COLLECTION}/runs"))
+}
+
+/// A registered mark or run. `name` is one component.
+pub fn run(name: &str) -> Key {
+    Key(format!("{COLLECTION}/runs/{name}"))
+}
+
+/// The decisions of runs, one child each, named like the run.
+pub fn decisions() -> Prefix {
+    Prefix(format!("{COLLECTION}/decisions"))
+}
+
+/// What one run will remove.
+pub fn decision(name: &str) -> Key {
+    Key(format!("{COLLECTION}/decisions/{name}"))
+}
+
+/// The pushes that ended while marks were registered: a child for each mark.
+pub fn all_pushed() -> Prefix {
+    Prefix(format!("{COLLECTION}/pushed"))
+}
+
+/// The pushes that ended while one mark was registered, one child each.
+pub fn pushed(mark: &str) -> Prefix {
+    Prefix(format!("{COLLECTION}/pushed/{mark}"))
+}
+
+/// What one push needs that ended while a mark was registered.
+pub fn pushed_by(mark: &str, id: &UploadId) -> Key {
+    Key(format!("{COLLECTION}/pushed/{mark}/{id}"))
+}
+
+/// Whoever collects has it ([`super::Store::hold`]).
+pub fn collector() -> Key {
+    Key(format!("{COLLECTION}/collector"))
+}
+
+/// When the last collection was, and what came of it.
+pub fn collections() -> Key {
+    Key(format!("{COLLECTION}/record"))
 }

@@ -81,6 +81,37 @@ pub trait Store: Send + Sync + 'static {
     /// moved too.
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError>;
 
+    /// Puts up a record that every process sees on return, but which a power cut
+    /// may take: for what only matters while somebody runs.
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        self.put(key, content).await
+    }
+
+    /// Removes what [`Store::post`] put up; absent is success. A power cut may
+    /// bring it back.
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
+        self.delete(key).await
+    }
+
+    /// Waits until everything that any call could see before this one, written
+    /// or removed by whichever process, is durable.
+    async fn settle(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Has `key` for this process alone until the hold is dropped or the process
+    /// is gone, whatever way it ended.
+    async fn hold(&self, _key: &Key) -> Result<Hold, StorageError> {
+        Ok(Hold::Unknown)
+    }
+
+    /// Removes what is left of directories without content, below a prefix and
+    /// from it upwards; nothing where the store has no directories. Whoever
+    /// writes there meanwhile makes them anew.
+    async fn tidy(&self, _prefix: &Prefix) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Removes everything under a prefix; absent is success; durable on return.
     /// Not atomic: a reader may see part of it gone.
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError>;
@@ -220,6 +251,16 @@ pub enum Created {
     New,
     /// Somebody else's content is there and was left alone.
     Exists,
+}
+
+/// What [`Store::hold`] found.
+pub enum Hold {
+    /// Nobody else has it, in any process. Dropping this gives it back.
+    Held(Box<dyn Send + Sync>),
+    /// A process that lives has it.
+    Taken,
+    /// This store can't tell who lives.
+    Unknown,
 }
 
 /// What [`Store::set_aside`] found.
