@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod healthcheck;
 mod htpasswd;
+mod retention;
 mod serve;
 mod store;
 mod user;
@@ -43,6 +44,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Look whether what is stored is whole, and mend it
     Check(check::CheckArgs),
+    /// Show what the rules of retention would remove, and remove it
+    Retention(retention::RetentionArgs),
     /// Ask a running registry whether it answers, for containers
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Check(args) => check::run(args),
+        Command::Retention(args) => retention::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }

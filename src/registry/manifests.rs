@@ -168,8 +168,14 @@ impl Repository {
 
     /// Tags first, so that none names what is gone.
     async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
-        let subject = self.subject_of(digest).await?;
         self.untag(digest).await?;
+        self.unlink_manifest(digest).await
+    }
+
+    /// Removes a manifest that no tag names, and its place among its subject's
+    /// referrers.
+    pub(super) async fn unlink_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        let subject = self.subject_of(digest).await?;
         let revision = layout::revision_link(&self.name, digest);
         self.store().delete(&revision).await?;
         if let Some(subject) = subject {

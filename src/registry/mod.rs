@@ -23,6 +23,7 @@ mod links;
 mod locks;
 mod manifests;
 mod parts;
+mod pulls;
 mod purge;
 mod referrers;
 pub mod retention;
@@ -44,6 +45,7 @@ pub use error::Error;
 pub use immutable::{Immutable, ImmutableRule, ImmutableTags};
 pub use integrity::Alarm;
 pub use manifests::{PutManifest, StoredManifest};
+pub use pulls::PullTimes;
 pub use purge::Purged;
 pub use referrers::Referrers;
 pub use settings::{Children, IndexChildren, Limits, Platform, Purging, Settings, Validation};
@@ -56,6 +58,7 @@ use crate::storage::{Room, Store};
 use deleting::Announcements;
 use integrity::Integrity;
 use locks::Locks;
+use pulls::Pulls;
 use sessions::Sessions;
 
 /// A registry over a store. Cheap to clone.
@@ -74,6 +77,7 @@ struct Inner {
     locks: Locks,
     announcements: Announcements,
     integrity: Integrity,
+    pulls: Pulls,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -106,6 +110,7 @@ impl Registry {
                 locks: Locks::default(),
                 announcements: Announcements::default(),
                 integrity: Integrity::default(),
+                pulls: Pulls::default(),
             }),
             store_id: None,
         }
@@ -127,6 +132,7 @@ impl Registry {
             locks,
             announcements,
             integrity,
+            pulls,
             ..
         } = &*self.inner;
         Self {
@@ -139,6 +145,7 @@ impl Registry {
                 locks: locks.clone(),
                 announcements: announcements.clone(),
                 integrity: integrity.clone(),
+                pulls: pulls.clone(),
             }),
             store_id: self.store_id,
         }

@@ -115,7 +115,7 @@ impl Repository {
     }
 
     /// The pointer goes first, so that no reader sees the tag half gone.
-    async fn remove_tag(&self, tag: &Tag) -> Result<(), Error> {
+    pub(super) async fn remove_tag(&self, tag: &Tag) -> Result<(), Error> {
         self.store()
             .delete(&layout::tag_current(&self.name, tag))
             .await?;
