@@ -202,7 +202,7 @@ impl PullTimes {
     }
 
     /// The times in a record; none if it is torn.
-    fn read(record: &[u8]) -> Self {
+    pub(super) fn read(record: &[u8]) -> Self {
         let Ok(record) = serde_json::from_slice::<Record>(record) else {
             return Self::default();
         };

@@ -14,10 +14,14 @@ mod decide;
 mod graph;
 mod plan;
 mod record;
+#[cfg(test)]
+mod removal_tests;
 mod remove;
 mod run;
 mod settings;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod version;
 mod view;
 

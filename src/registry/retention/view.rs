@@ -44,6 +44,14 @@ pub(super) struct View {
     pub(super) pulls: PullTimes,
 }
 
+#[cfg(test)]
+impl Written {
+    pub(super) fn once(at: SystemTime) -> Self {
+        let version = Version::of(at);
+        Self { at, version }
+    }
+}
+
 impl From<Meta> for Written {
     fn from(meta: Meta) -> Self {
         Self {
