@@ -1,0 +1,5 @@
+//! How much repositories hold, and may hold.
+
+mod quota;
+
+pub use quota::Quota;
