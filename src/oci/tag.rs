@@ -3,9 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest tag, in bytes.
-const MAX_LENGTH: usize = 128;
-
 /// The most characters of a refused tag that are shown.
 const SHOWN: usize = 160;
 
@@ -17,11 +14,15 @@ pub struct Tag(String);
 /// The string is no tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no tag: at most {MAX_LENGTH} letters, digits, `_`, `.` and `-`, and neither `.` nor `-` at the start"
+    "`{0}` is no tag: at most {max} letters, digits, `_`, `.` and `-`, and neither `.` nor `-` at the start",
+    max = Tag::MAX_LENGTH
 )]
 pub struct InvalidTag(String);
 
 impl Tag {
+    /// The longest tag, in bytes.
+    pub const MAX_LENGTH: usize = 128;
+
     /// The tag as it is written in requests.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -35,7 +36,7 @@ impl FromStr for Tag {
         let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         let valid = match text.as_bytes() {
             [first, rest @ ..] => {
-                text.len() <= MAX_LENGTH
+                text.len() <= Self::MAX_LENGTH
                     && word(first)
                     && rest
                         .iter()
