@@ -8,6 +8,7 @@ mod doctor;
 mod healthcheck;
 mod htpasswd;
 mod serve;
+mod store;
 mod user;
 
 use std::ffi::OsString;
