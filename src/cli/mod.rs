@@ -9,6 +9,7 @@ mod healthcheck;
 mod htpasswd;
 mod serve;
 mod store;
+mod usage;
 mod user;
 
 use std::ffi::OsString;
@@ -43,6 +44,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Look whether what is stored is whole, and mend it
     Check(check::CheckArgs),
+    /// Say how much each repository holds
+    Usage(usage::UsageArgs),
     /// Ask a running registry whether it answers, for containers
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Check(args) => check::run(args),
+        Command::Usage(args) => usage::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
+use super::usage;
 use crate::oci;
 use crate::storage::Floor;
 
@@ -28,6 +29,9 @@ pub struct Settings {
     pub tags_page: usize,
     /// What one client may ask for (`limits`).
     pub limits: Limits,
+    /// How much some repositories may hold; the first that matches a repository
+    /// is its own (`quotas`).
+    pub quotas: Vec<usage::Quota>,
 }
 
 /// The registry's part of `limits`.
@@ -133,6 +137,7 @@ impl Default for Settings {
             catalog_page: 1000,
             tags_page: 1000,
             limits: Limits::default(),
+            quotas: Vec::new(),
         }
     }
 }

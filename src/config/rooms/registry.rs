@@ -17,6 +17,7 @@ pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settin
     let maintenance = storage.section("maintenance");
     let defaults = Settings::default();
     Settings {
+        quotas: Vec::new(),
         delete: storage
             .section("delete")
             .read("enabled", boolean)

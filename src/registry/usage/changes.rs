@@ -112,8 +112,38 @@ impl Change {
     }
 
     /// How many bytes more the repository holds.
-    pub(super) fn bytes(self) -> i64 {
+    pub(in crate::registry) fn bytes(self) -> i64 {
         self.unique.saturating_add(self.shared)
+    }
+
+    /// So many bytes came into the store.
+    pub(in crate::registry) fn unique(bytes: u64) -> Self {
+        Self {
+            unique: signed(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// So many bytes were taken over from another repository.
+    pub(in crate::registry) fn shared(bytes: u64) -> Self {
+        Self {
+            shared: signed(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// The repository needs so many bytes no more.
+    pub(in crate::registry) fn unlinked(bytes: u64) -> Self {
+        Self {
+            unique: -signed(bytes),
+            waiting: signed(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// The same, and so many tags more.
+    pub(in crate::registry) fn with_tags(self, tags: i64) -> Self {
+        Self { tags, ..self }
     }
 }
 
@@ -122,6 +152,10 @@ impl Span {
         self.last = self.last.max(last);
         self.change = self.change.plus(change);
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 fn sum<'a>(spans: impl Iterator<Item = &'a Span>, began: u64) -> Change {

@@ -115,7 +115,10 @@ async fn write(
             .await?;
     }
     store.put(&layout::usage_totals(), render(totals)?).await?;
-    for child in store.children(&layout::usage_pieces(), None, 10_000).await? {
+    for child in store
+        .children(&layout::usage_pieces(), None, 10_000)
+        .await?
+    {
         let left = child.name.parse().ok().filter(|at| *at >= totals.pieces);
         if let Some(index) = left {
             store.delete(&layout::usage_piece(index)).await?;
