@@ -35,7 +35,7 @@ impl Check<'_> {
     fn value(&self, node: &Node, kind: &Kind, path: &str) {
         match (kind, &node.value) {
             (_, Value::Null) => {}
-            (Kind::Section(_) | Kind::Choice(_), Value::Map(entries)) => {
+            (Kind::Section(_) | Kind::Choice(_) | Kind::Strict(_), Value::Map(entries)) => {
                 for entry in entries {
                     self.entry(entry, kind, path);
                 }
@@ -50,7 +50,7 @@ impl Check<'_> {
                     self.value(&entry.node, inner, &join(path, &entry.key));
                 }
             }
-            (Kind::Section(_) | Kind::Choice(_) | Kind::Map(_), _) => {
+            (Kind::Section(_) | Kind::Choice(_) | Kind::Strict(_) | Kind::Map(_), _) => {
                 let place = if path.is_empty() {
                     "a configuration"
                 } else {
@@ -89,7 +89,7 @@ impl Check<'_> {
     }
 
     /// registry:2 ignores an unknown key, but not an unknown driver or kind of
-    /// login.
+    /// login; nor does wharf in a rule.
     fn unknown(&self, entry: &Entry, section: &Kind, path: &str) {
         let place = match path {
             "" => String::new(),
@@ -97,7 +97,7 @@ impl Check<'_> {
         };
         let hint = nearest::key(&entry.key, section);
         let text = format!("unknown key `{}`{place}{hint}", entry.key);
-        if matches!(section, Kind::Choice(_)) {
+        if matches!(section, Kind::Choice(_) | Kind::Strict(_)) {
             self.report.problem(&entry.origin, text);
         } else {
             self.report.note(&entry.origin, text);

@@ -96,7 +96,7 @@ fn resolve(
         return Some(key);
     };
     match kind {
-        Kind::Section(keys) | Kind::Choice(keys) => {
+        Kind::Section(keys) | Kind::Choice(keys) | Kind::Strict(keys) => {
             let key = keys.iter().find(|key| key.is_variable(first))?;
             resolve(&key.kind, Some(key), rest)
         }
@@ -207,7 +207,7 @@ impl Overlay<'_> {
     /// `auth` or `http.tls`: a variable that was forgotten would open the
     /// registry.
     fn unset(&self, node: &Node, kind: &Kind) -> Result<(), String> {
-        if matches!(kind, Kind::Section(_) | Kind::Choice(_)) {
+        if matches!(kind, Kind::Section(_) | Kind::Choice(_) | Kind::Strict(_)) {
             return Err(format!(
                 "is empty, and so would unset the whole section at {}; give it a value or remove the variable",
                 node.origin

@@ -47,8 +47,8 @@ pub struct Config {
     pub log: observe::log::Settings,
     /// The driver in `storage`, and `storage.redirect`
     pub storage: storage::Settings,
-    /// `storage.delete`, `storage.maintenance`, `validation`, `catalog`, `tags`
-    /// and their part of `limits`
+    /// `storage.delete`, `storage.maintenance`, `validation`, `catalog`, `tags`,
+    /// `immutable`, `gc`, `retention`, `quotas` and their part of `limits`
     pub registry: registry::Settings,
     /// `auth`
     pub auth: auth::Settings,
@@ -152,6 +152,10 @@ impl Config {
             }),
             registry: registry::Settings {
                 delete: true,
+                gc: registry::gc::Settings {
+                    enabled: true,
+                    ..registry::gc::Settings::default()
+                },
                 ..registry::Settings::default()
             },
             auth: auth::Settings::Htpasswd(auth::htpasswd::Settings {

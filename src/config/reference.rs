@@ -31,11 +31,14 @@ key that is honoured.
 
 An unknown key is a line at start with its place and the nearest known name, as
 registry:2 ignores such keys without a word. Directly below `storage` and
-`auth` it is an error, and so is every value that can't be what it says. A key that
+`auth`, and in `gc`, `retention`, `immutable` and `quotas`, it is an error, and
+so is every value that can't be what it says. A key that
 stands twice is an error, too.
 
 Booleans are YAML 1.1's: `true`, `yes` and `on`, `false`, `no` and `off`.
 Durations are Go's: `300ms`, `10s`, `1h30m`; a number alone counts nanoseconds.
+Ages, in wharf's own sections, are durations with a unit or whole days: `12h`,
+`30d`.
 
 ## Environment
 

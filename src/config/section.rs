@@ -70,6 +70,28 @@ impl<'a> Section<'a> {
         self.node(name).is_some()
     }
 
+    /// Whether a key stands there, though it may be empty.
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        self.entry(name)
+            .is_some_and(|entry| entry.node.value != Value::Null)
+    }
+
+    /// Where the section is, for whoever has the file: `config.yml:12`.
+    pub(super) fn place(&self) -> String {
+        match self.origin {
+            Origin::File { name, line, .. } => format!("{name}:{line}"),
+            Origin::Variable(name) => name.clone(),
+        }
+    }
+
+    /// The same for somebody who reads the file: `on line 12`.
+    pub(super) fn line(&self) -> String {
+        match self.origin {
+            Origin::File { line, .. } => format!("on line {line}"),
+            Origin::Variable(name) => format!("in `{name}`"),
+        }
+    }
+
     /// The value of `name`, if it is set.
     pub(super) fn read<T>(
         &self,

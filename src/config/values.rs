@@ -111,6 +111,58 @@ pub(super) fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// An age or a span of wharf's own rules: whole days, or a Go duration with a
+/// unit. Zero is one.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 24 * 3600;
+    let refused =
+        || format!("`{text}` is no time; write a number with a unit, such as `12h` or `30d`");
+    if let Some(days) = text.strip_suffix('d') {
+        let whole = days.bytes().all(|byte| byte.is_ascii_digit());
+        let days: u64 = days.parse().ok().filter(|_| whole).ok_or_else(refused)?;
+        // As many as Go's durations hold.
+        return (days < 106_752)
+            .then(|| Duration::from_secs(days * DAY))
+            .ok_or_else(refused);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "`{text}` has no unit; write `{text}h` or `{text}d`"
+        ));
+    }
+    duration(text).map_err(|_| refused())
+}
+
+/// An age above zero.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    match age(text)? {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        span => Ok(span),
+    }
+}
+
+/// An age, or nothing where `never` is one of the words for it.
+pub(super) fn age_or(never: &[&str], text: &str) -> Result<Option<Duration>, String> {
+    if never.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        return Ok(None);
+    }
+    age(text).map(Some).map_err(|reason| match never.first() {
+        Some(word) => format!("{reason}, or `{word}`"),
+        None => reason,
+    })
+}
+
+/// A part of the time, in percent, with or without the sign.
+pub(super) fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    match number.parse() {
+        Ok(percent @ 1..=100) => Ok(percent),
+        _ => Err(format!(
+            "`{text}` is no part of the time; write a number from 1 to 100, in percent"
+        )),
+    }
+}
+
 /// `host:port` or `:port`.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let (host, port) = text.rsplit_once(':').ok_or_else(|| {
@@ -255,6 +307,53 @@ mod tests {
     }
 
     #[test]
+    fn an_age_may_be_in_days() {
+        for (text, seconds) in [
+            ("30d", 2_592_000),
+            ("0d", 0),
+            ("0s", 0),
+            ("12h", 43_200),
+            ("1h30m", 5_400),
+        ] {
+            assert_eq!(age(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "1.5d",
+            "+1d",
+            "-1d",
+            "1d12h",
+            "30 days",
+            "999999999d",
+        ] {
+            assert_eq!(
+                age(text).unwrap_err(),
+                format!("`{text}` is no time; write a number with a unit, such as `12h` or `30d`")
+            );
+        }
+        assert_eq!(
+            age("30").unwrap_err(),
+            "`30` has no unit; write `30h` or `30d`"
+        );
+        assert_eq!(span("0d").unwrap_err(), "must be longer than nothing");
+        assert_eq!(age_or(&["off", "false"], "Off"), Ok(None));
+        assert_eq!(
+            age_or(&["never"], "30").unwrap_err(),
+            "`30` has no unit; write `30h` or `30d`, or `never`"
+        );
+    }
+
+    #[test]
+    fn percents_are_from_1_to_100() {
+        assert_eq!(percent("50"), Ok(50));
+        assert_eq!(percent("100%"), Ok(100));
+        for text in ["0", "101", "", "%", "half", "-1", "50.5"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn sizes_have_units_that_mean_one_thing() {
         for (text, bytes) in [
             ("0", 0),
@@ -348,6 +447,8 @@ mod tests {
         fn nothing_panics(text in "\\PC*") {
             let _ = duration(&text);
             let _ = period(&text);
+            let _ = age(&text);
+            let _ = percent(&text);
             let _ = address(&text);
             let _ = number(&text);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
-use super::usage;
+use super::{Immutable, gc, retention, usage};
 use crate::oci;
 use crate::storage::Floor;
 
@@ -13,6 +13,9 @@ use crate::storage::Floor;
 pub struct Settings {
     /// Whether manifests, tags and blobs may be deleted (`storage.delete.enabled`).
     pub delete: bool,
+    /// Whether a manifest may be deleted that an index names
+    /// (`storage.delete.children`).
+    pub delete_children: Children,
     /// Whether every write is refused (`storage.maintenance.readonly.enabled`).
     pub read_only: bool,
     /// Which parts of a manifest must be there before it is accepted.
@@ -29,6 +32,12 @@ pub struct Settings {
     pub tags_page: usize,
     /// What one client may ask for (`limits`).
     pub limits: Limits,
+    /// Which tags can't be moved or removed (`immutable`).
+    pub immutable: Immutable,
+    /// How content that nothing names is removed (`gc`).
+    pub gc: gc::Settings,
+    /// Which tags stay (`retention`).
+    pub retention: retention::Settings,
     /// How much some repositories may hold; the first that matches a repository
     /// is its own (`quotas`).
     pub quotas: Vec<usage::Quota>,
@@ -103,6 +112,17 @@ pub struct Platform {
     pub os: String,
 }
 
+/// `storage.delete.children`: what happens to the delete of a manifest that an
+/// index of its repository names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Children {
+    /// It is deleted, and the index lacks it, as with registry:2.
+    #[default]
+    Allow,
+    /// It is refused.
+    Refuse,
+}
+
 /// `storage.maintenance.uploadpurging`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purging {
@@ -120,6 +140,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             delete: false,
+            delete_children: Children::default(),
             read_only: false,
             validation: Validation {
                 disabled: false,
@@ -137,6 +158,9 @@ impl Default for Settings {
             catalog_page: 1000,
             tags_page: 1000,
             limits: Limits::default(),
+            immutable: Immutable::default(),
+            gc: gc::Settings::default(),
+            retention: retention::Settings::default(),
             quotas: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ mod limits;
 mod objects;
 mod observe;
 mod registry;
+mod rules;
 mod scrub;
 mod storage;
 mod tls;

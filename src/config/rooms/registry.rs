@@ -6,22 +6,23 @@ use regex_lite::Regex;
 
 use super::super::section::Section;
 use super::super::values::{boolean, number, period, text, word};
-use super::limits;
+use super::{limits, rules};
 use crate::auth;
-use crate::registry::{IndexChildren, Platform, Purging, Settings, Validation};
+use crate::registry::{Children, IndexChildren, Platform, Purging, Settings, Validation};
 use crate::storage;
 
 /// What the registry itself can be told.
 pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settings {
     let storage = root.section("storage");
     let maintenance = storage.section("maintenance");
+    let delete = storage.section("delete");
     let defaults = Settings::default();
+    let children = [("allow", Children::Allow), ("refuse", Children::Refuse)];
     Settings {
-        quotas: Vec::new(),
-        delete: storage
-            .section("delete")
-            .read("enabled", boolean)
-            .unwrap_or(defaults.delete),
+        delete: delete.read("enabled", boolean).unwrap_or(defaults.delete),
+        delete_children: delete
+            .read("children", |text| word(&children, text))
+            .unwrap_or(defaults.delete_children),
         read_only: maintenance
             .section("readonly")
             .read("enabled", boolean)
@@ -40,6 +41,10 @@ pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settin
         ),
         tags_page: page(&root.section("tags"), "maxtags", defaults.tags_page),
         limits: limits::registry(&root.section("limits")),
+        immutable: rules::immutable(root),
+        gc: rules::gc(&root.section("gc")),
+        retention: rules::retention(&root.section("retention")),
+        quotas: rules::quotas(root),
     }
 }
 

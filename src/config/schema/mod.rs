@@ -8,6 +8,7 @@ mod limits;
 mod objects;
 mod observe;
 mod operations;
+mod rules;
 mod scrub;
 mod storage;
 
@@ -42,6 +43,9 @@ pub(super) enum Kind {
     /// Keys of its own, one of which selects a type: a bare string selects it
     /// too, and an unknown key is an error.
     Choice(&'static [Key]),
+    /// Keys of its own, where an unknown key is an error: what a rule was
+    /// meant to keep would be removed.
+    Strict(&'static [Key]),
     /// Any number of the same.
     List(&'static Kind),
     /// The same under any names.
@@ -60,6 +64,8 @@ pub(super) enum Kind {
     Size,
     /// A Go duration: `10s`, `1h30m`; a number alone counts nanoseconds.
     Duration,
+    /// A Go duration with a unit, or whole days: `12h`, `30d`.
+    Age,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -94,6 +100,10 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     operations::PROXY,
     operations::VALIDATION,
     scrub::SCRUB,
+    rules::GC,
+    rules::RETENTION,
+    rules::IMMUTABLE,
+    rules::QUOTAS,
     operations::POLICY,
     operations::COMPATIBILITY,
     observe::REPORTING,
@@ -161,7 +171,7 @@ impl Kind {
     /// The keys of a section or a choice; none of anything else.
     pub(super) fn keys(&self) -> &'static [Key] {
         match self {
-            Self::Section(keys) | Self::Choice(keys) => keys,
+            Self::Section(keys) | Self::Choice(keys) | Self::Strict(keys) => keys,
             _ => &[],
         }
     }
@@ -174,7 +184,7 @@ impl Kind {
     /// In words, for docs/configuration.md and for messages.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Section(_) => "section".to_owned(),
+            Self::Section(_) | Self::Strict(_) => "section".to_owned(),
             Self::Choice(_) => "section with one type".to_owned(),
             Self::List(inner) => format!("list of {}", inner.plural()),
             Self::Map(inner) => format!("map of {}", inner.plural()),
@@ -185,6 +195,7 @@ impl Kind {
             Self::Integer => "number".to_owned(),
             Self::Size => "size".to_owned(),
             Self::Duration => "duration".to_owned(),
+            Self::Age => "age".to_owned(),
             Self::Word(words) => words
                 .iter()
                 .map(|word| format!("`{word}`"))

@@ -91,9 +91,14 @@ const OSS: Key = key(
 
 const DELETE: Key = key(
     "delete",
-    Section(&[key("enabled", Bool)
-        .default("false")
-        .remark("Whether manifests, tags and blobs may be deleted through the API.")]),
+    Section(&[
+        key("enabled", Bool)
+            .default("false")
+            .remark("Whether manifests, tags and blobs may be deleted through the API. Without a configuration file they may."),
+        key("children", Word(&["allow", "refuse"]))
+            .default("allow")
+            .remark("wharf's own: whether a manifest may be deleted that an index of its repository names ([deletes.md](deletes.md))."),
+    ]),
 );
 
 const CACHE: Key = key(

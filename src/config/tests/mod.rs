@@ -3,6 +3,7 @@
 mod limits;
 mod messages;
 mod objects;
+mod rules;
 mod shipped;
 
 use std::path::Path;

@@ -1,0 +1,5 @@
+//! Garbage collection.
+
+mod settings;
+
+pub use settings::Settings;

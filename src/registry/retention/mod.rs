@@ -1,0 +1,5 @@
+//! Retention: which tags stay.
+
+mod settings;
+
+pub use settings::{Keep, Newest, Order, Rule, Settings};
