@@ -250,7 +250,7 @@ impl Repository {
     }
 
     /// The canonical digest of a blob that this repository links.
-    async fn held_blob(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
+    pub(super) async fn held_blob(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
         self.registry
             .held(&layout::layer_link(&self.name, digest), digest)
             .await

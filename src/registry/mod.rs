@@ -25,6 +25,7 @@ mod manifests;
 mod parts;
 mod purge;
 mod referrers;
+pub mod removal;
 pub mod retention;
 mod sessions;
 mod settings;

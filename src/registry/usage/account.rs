@@ -1,7 +1,7 @@
 //! The registry's own words for what it is about to add to a repository, and
 //! for what it has added or taken away.
 
-use super::changes::Change;
+use super::changes::{Change, signed};
 use super::{State, Usage};
 use crate::oci::UploadId;
 use crate::registry::{Error, Repository};
@@ -44,6 +44,23 @@ impl Repository {
             .usage()
             .lock()
             .note(self.name().as_str(), change);
+    }
+
+    /// This repository holds nothing any more, and so many bytes wait for a
+    /// collection with it in all.
+    pub(in crate::registry) fn note_nothing_left(&self, freed: u64) {
+        let mut state = self.registry.usage().lock();
+        let name = self.name().as_str();
+        let left = state.usage_of(name);
+        let waiting = state.changed(name).waiting.unsigned_abs();
+        let gone = Change {
+            unique: -signed(left.unique),
+            shared: -signed(left.shared),
+            manifests: -signed(left.manifests),
+            tags: -signed(left.tags),
+            waiting: signed(freed.saturating_sub(waiting)),
+        };
+        state.note(name, gone);
     }
 
     /// An upload has become a blob.
