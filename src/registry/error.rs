@@ -1,5 +1,6 @@
 //! What can go wrong, in the words of the domain.
 
+use super::usage::readable;
 use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName};
 use crate::storage::StorageError;
 
@@ -68,6 +69,21 @@ pub enum Error {
     /// The manifest needs content that is not in this repository.
     #[error("the manifest needs content that is not in this repository: push it first")]
     PartsUnknown(Vec<Digest>),
+    /// The quota does not allow it.
+    #[error(
+        "the quota of `{quota}` is {}, of which {} are used or being uploaded, and this needs {} more: delete images that nobody needs, which counts once `wharf gc` has collected them, or ask the registry's administrator for more (quotas)",
+        readable(*size), readable(*used), readable(*needs)
+    )]
+    QuotaExceeded {
+        /// The pattern of repositories that share it.
+        quota: String,
+        /// Its bytes.
+        size: u64,
+        /// The bytes of it that are taken.
+        used: u64,
+        /// The bytes that were asked for.
+        needs: u64,
+    },
     /// Deletes are switched off.
     #[error("deleting is switched off")]
     DeleteDisabled,

@@ -26,6 +26,7 @@ mod parts;
 mod pulls;
 mod purge;
 mod referrers;
+pub mod removal;
 pub mod retention;
 mod sessions;
 mod settings;
@@ -60,6 +61,7 @@ use integrity::Integrity;
 use locks::Locks;
 use pulls::Pulls;
 use sessions::Sessions;
+use usage::Usage;
 
 /// A registry over a store. Cheap to clone.
 #[derive(Clone)]
@@ -78,6 +80,7 @@ struct Inner {
     announcements: Announcements,
     integrity: Integrity,
     pulls: Pulls,
+    usage: Usage,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -86,6 +89,8 @@ pub struct Repository {
     registry: Registry,
     name: RepositoryName,
     uploader: Uploader,
+    /// How many bytes the request says that it will send.
+    announced: Option<u64>,
 }
 
 /// One page of a listing, in byte order.
@@ -100,17 +105,19 @@ pub struct Page<T> {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let usage = Usage::default();
         Self {
             inner: Arc::new(Inner {
                 room: Room::new(Arc::clone(&store)),
                 store,
                 settings,
                 sessions: Sessions::default(),
-                uploads: uploaders::Open::default(),
+                uploads: uploaders::Open::new(usage.clone()),
                 locks: Locks::default(),
                 announcements: Announcements::default(),
                 integrity: Integrity::default(),
                 pulls: Pulls::default(),
+                usage,
             }),
             store_id: None,
         }
@@ -133,6 +140,7 @@ impl Registry {
             announcements,
             integrity,
             pulls,
+            usage,
             ..
         } = &*self.inner;
         Self {
@@ -146,6 +154,7 @@ impl Registry {
                 announcements: announcements.clone(),
                 integrity: integrity.clone(),
                 pulls: pulls.clone(),
+                usage: usage.clone(),
             }),
             store_id: self.store_id,
         }
@@ -167,6 +176,7 @@ impl Registry {
             registry: self.clone(),
             name: name.clone(),
             uploader: Uploader::Unknown,
+            announced: None,
         }
     }
 
@@ -203,6 +213,13 @@ impl Repository {
     #[must_use]
     pub fn for_uploader(mut self, uploader: Uploader) -> Self {
         self.uploader = uploader;
+        self
+    }
+
+    /// The same repository, for a request that says how many bytes it will send.
+    #[must_use]
+    pub fn announcing(mut self, bytes: Option<u64>) -> Self {
+        self.announced = bytes;
         self
     }
 

@@ -3,6 +3,7 @@
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use super::usage::Change;
 use super::{Error, Page, Repository, uncancelled};
 use crate::oci::{Digest, Reference, Tag};
 use crate::storage::layout;
@@ -48,6 +49,7 @@ impl Repository {
             let named = repository.tagged(&tag).await?.is_some();
             repository.remove_tag(&tag).await?;
             if named {
+                repository.note_usage(Change::default().with_tags(-1));
                 Ok(())
             } else {
                 Err(Error::ManifestUnknown(Reference::Tag(tag)))
@@ -100,6 +102,8 @@ impl Repository {
                 .await?;
             for some in named.chunks(LOOKS) {
                 try_join_all(some.iter().map(|tag| self.remove_tag(tag))).await?;
+                let removed = i64::try_from(some.len()).unwrap_or_default();
+                self.note_usage(Change::default().with_tags(-removed));
             }
             match names.into_iter().nth(AT_ONCE - 1) {
                 Some(last) => after = Some(last.name),
