@@ -10,6 +10,7 @@
 mod blobs;
 mod catalog;
 pub mod check;
+mod content;
 #[cfg(test)]
 mod crashes;
 mod deleting;
