@@ -65,6 +65,11 @@ impl Condemned {
         !self.0.is_empty() && self.0.contains(key.as_str())
     }
 
+    /// Whether none is, as nearly always.
+    pub(in crate::registry) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What one more run will remove.
     pub(super) fn add(&mut self, decision: Decision) {
         self.0.extend(decision.condemned);
@@ -139,7 +144,10 @@ impl Registry {
         let mut all: Vec<Child> = Vec::new();
         loop {
             let after = all.last().map(|child| child.name.clone());
-            let page = self.store().children(prefix, after.as_deref(), PAGE).await?;
+            let page = self
+                .store()
+                .children(prefix, after.as_deref(), PAGE)
+                .await?;
             let more = page.len() == PAGE;
             all.extend(page);
             if !more {
