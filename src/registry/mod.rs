@@ -10,6 +10,8 @@
 mod blobs;
 mod catalog;
 pub mod check;
+mod children;
+mod content;
 #[cfg(test)]
 mod crashes;
 mod deleting;
