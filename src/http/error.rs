@@ -201,6 +201,9 @@ impl From<Error> for Problem {
             }
             Error::PartsUnknown(digests) => Self::bad_request(ErrorCode::ManifestBlobUnknown, message)
                 .details(digests.iter().map(|digest| json!(digest.to_string()))),
+            Error::TagImmutable { .. } | Error::ChildOfIndex { .. } => {
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
+            }
             Error::DeleteDisabled => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 ErrorCode::Unsupported,
@@ -217,9 +220,12 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, message)
             }
             Error::Interrupted { .. } => Self::bad_request(ErrorCode::BlobUploadInvalid, message),
-            Error::Stopped | Error::DeleteRuns(_) => {
+            Error::Stopped | Error::DeleteRuns(_) | Error::PushTookTooLong => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
                     .with(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Error::QuotaExceeded { .. } => {
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
             }
             Error::Storage(error) => storage(&error),
         }

@@ -1,6 +1,8 @@
 //! What can go wrong, in the words of the domain.
 
-use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName};
+use super::ImmutableRule;
+use super::usage::readable;
+use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName, Tag};
 use crate::storage::StorageError;
 
 /// Why the registry did not do what it was asked.
@@ -68,6 +70,45 @@ pub enum Error {
     /// The manifest needs content that is not in this repository.
     #[error("the manifest needs content that is not in this repository: push it first")]
     PartsUnknown(Vec<Digest>),
+    /// The quota does not allow it.
+    #[error(
+        "the quota of `{quota}` is {}, of which {} are used or being uploaded, and this needs {} more: delete images that nobody needs, which counts once `wharf gc` has collected them, or ask the registry's administrator for more (quotas)",
+        readable(*size), readable(*used), readable(*needs)
+    )]
+    QuotaExceeded {
+        /// The pattern of repositories that share it.
+        quota: String,
+        /// Its bytes.
+        size: u64,
+        /// The bytes of it that are taken.
+        used: u64,
+        /// The bytes that were asked for.
+        needs: u64,
+    },
+    /// The tag can be neither moved nor removed.
+    #[error(
+        "tag {tag} of {repository} is immutable ({rule}) and names {named}, so it can be neither moved nor removed: use another tag, or ask the registry's administrator to change the rule"
+    )]
+    TagImmutable {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it names.
+        named: Digest,
+        /// The rule that says so.
+        rule: ImmutableRule,
+    },
+    /// The manifest is a child of an index, and such are not deleted.
+    #[error(
+        "manifest {digest} belongs to the index {index}, so it can't be deleted before that (storage.delete.children): delete the index first"
+    )]
+    ChildOfIndex {
+        /// The manifest.
+        digest: Digest,
+        /// An index that names it.
+        index: Digest,
+    },
     /// Deletes are switched off.
     #[error("deleting is switched off")]
     DeleteDisabled,
@@ -85,6 +126,10 @@ pub enum Error {
     /// Manifests of the repository are being deleted, and go on being.
     #[error("manifests of {0} are being deleted at the moment: push again")]
     DeleteRuns(RepositoryName),
+    /// The push of a manifest took so long that its intent was taken for that of
+    /// a process that died.
+    #[error("this push took longer than a push may: push again")]
+    PushTookTooLong,
     /// The server stops while it was writing.
     #[error("the registry is stopping")]
     Stopped,

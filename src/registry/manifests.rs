@@ -4,6 +4,8 @@
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
+use super::gc::Pushing;
+use super::usage::Change;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, Manifest, ManifestType, Reference, Tag};
 use crate::storage::{Reading, StorageError, layout};
@@ -89,53 +91,49 @@ impl Repository {
         let repository = self.clone();
         uncancelled(async move {
             let _shared = repository.locks().share(&repository.name).await;
-            repository.check_parts(&manifest).await?;
-            repository
-                .commit_manifest(&manifest, content, &digest, &canonical, &tags)
-                .await
+            repository.check_movable(&tags, &digest).await?;
+            let intent = repository.intent(&manifest, &digest, &canonical).await?;
+            let pushing = Pushing::begin(&repository.registry, intent).await?;
+            let push = Push {
+                repository: &repository,
+                manifest: &manifest,
+                digest: &digest,
+                canonical: &canonical,
+                tags: &tags,
+                pushing: &pushing,
+            };
+            let pushed = push.run(content).await;
+            pushing.end().await;
+            pushed
         })
         .await?;
         Ok(put)
     }
 
-    /// Content first, then what makes it a manifest of this repository, then
-    /// the names that people pull it by. What counts for nothing while the
-    /// repository doesn't hold the manifest, its entry among referrers and the
-    /// tags' histories, goes beside the content: were it written after the
-    /// link, a power cut could leave a manifest that can be pulled and is
-    /// missing among its subject's referrers.
-    async fn commit_manifest(
-        &self,
-        manifest: &Manifest,
-        content: Bytes,
-        digest: &Digest,
-        canonical: &Digest,
-        tags: &[Tag],
-    ) -> Result<(), Error> {
-        let size = content.len() as u64;
-        let mut content = Some(content);
-        for _ in 0..ATTEMPTS {
-            futures_util::try_join!(
-                self.put_content(canonical, content.take()),
-                self.record_referrer(manifest, digest, size),
-                try_join_all(tags.iter().map(|tag| self.record_tag(tag, digest))),
-            )?;
-            self.link_revision(digest, canonical).await?;
-            try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
-            self.deletes_ended().await?;
-            if self.stands(digest, tags).await? {
-                return Ok(());
-            }
+    /// What the repository will hold more with this manifest and these tags.
+    async fn would_add(&self, digest: &Digest, tags: &[Tag], size: u64) -> Result<Change, Error> {
+        let (held, tagged) = futures_util::try_join!(
+            self.held_manifest(digest),
+            try_join_all(tags.iter().map(|tag| self.tagged(tag))),
+        )?;
+        let new = tagged.iter().filter(|tag| tag.is_none()).count();
+        let tags = i64::try_from(new).unwrap_or_default();
+        Ok(match held {
+            Some(_) => Change::default(),
+            None => Change {
+                manifests: 1,
+                ..Change::unique(size)
+            },
         }
-        Err(Error::DeleteRuns(self.name.clone()))
+        .with_tags(tags))
     }
 
-    /// Stores a manifest's bytes, unless that was done.
-    async fn put_content(&self, canonical: &Digest, content: Option<Bytes>) -> Result<(), Error> {
-        if let Some(content) = content {
-            let data = layout::blob_data(canonical);
-            self.store().put(&data, content).await?;
-        }
+    /// Points tags at a manifest that is in place. The immutable ones come first:
+    /// if one is refused, the others stay as they were.
+    async fn name_manifest(&self, digest: &Digest, tags: &[Tag]) -> Result<(), Error> {
+        self.claim_tags(tags, digest).await?;
+        let movable = tags.iter().filter(|tag| self.immutable(tag).is_none());
+        try_join_all(movable.map(|tag| self.set_tag(tag, digest))).await?;
         Ok(())
     }
 
@@ -145,7 +143,12 @@ impl Repository {
             self.held_manifest(digest),
             try_join_all(tags.iter().map(|tag| self.tagged(tag))),
         )?;
-        Ok(held.is_some() && tagged.iter().all(Option::is_some))
+        let mut tagged = tags.iter().zip(tagged);
+        Ok(held.is_some()
+            && tagged.all(|(tag, named)| {
+                // Nothing newer than an immutable one is acknowledged.
+                named.is_some_and(|named| named == *digest || self.immutable(tag).is_none())
+            }))
     }
 
     /// Removes a manifest, the tags that name it and its place among its
@@ -160,18 +163,28 @@ impl Repository {
                 return Err(Error::ManifestUnknown(Reference::Digest(digest)));
             }
             repository
-                .announced(repository.remove_manifest(&digest))
+                .announced(async {
+                    repository.check_unpinned(&digest).await?;
+                    repository.check_no_parent(&digest).await?;
+                    repository.remove_manifest(&digest).await
+                })
                 .await
         })
         .await
     }
 
     /// Tags first, so that none names what is gone.
-    async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
-        let subject = self.subject_of(digest).await?;
+    pub(super) async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        let content = self.manifest_content(digest).await?;
+        let size = content.as_ref().map_or(0, Bytes::len) as u64;
+        let subject = content.and_then(|content| Manifest::stored(&content).ok()?.subject);
         self.untag(digest).await?;
         let revision = layout::revision_link(&self.name, digest);
         self.store().delete(&revision).await?;
+        self.note_usage(Change {
+            manifests: -1,
+            ..Change::unlinked(size)
+        });
         if let Some(subject) = subject {
             self.forget_referrer(&subject, digest).await?;
         }
@@ -183,14 +196,14 @@ impl Repository {
         let content = match digest.algorithm() {
             // Its own bytes' place is known: no need to wait for the link.
             Algorithm::Sha256 => {
-                let data = layout::blob_data(digest);
-                let (held, content) = futures_util::try_join!(self.held_manifest(digest), async {
-                    Ok(self.store().get(&data).await?)
-                })?;
+                let (held, content) = futures_util::try_join!(
+                    self.held_manifest(digest),
+                    self.registry.content(digest)
+                )?;
                 held.and(content)
             }
             Algorithm::Sha512 => match self.held_manifest(digest).await? {
-                Some(canonical) => self.store().get(&layout::blob_data(&canonical)).await?,
+                Some(canonical) => self.registry.content(&canonical).await?,
                 None => None,
             },
         };
@@ -207,8 +220,8 @@ impl Repository {
     /// Looks at damaged content again, which says so once for each version.
     async fn denounce(&self, digest: &Digest) -> Result<(), Error> {
         if let Some(canonical) = self.held_manifest(digest).await? {
-            let data = layout::blob_data(&canonical);
-            if let Some(object) = self.store().open(&data, Reading::Whole).await? {
+            let opened = self.registry.open_content(&canonical, Reading::Whole);
+            if let Some(object) = opened.await? {
                 let examined = self.integrity().examine(digest, &object).await;
                 examined.map_err(StorageError::Unavailable)?;
             }
@@ -228,9 +241,75 @@ impl Repository {
             .set_link(&layout::revision_link(&self.name, digest), canonical)
             .await
     }
+}
 
-    async fn subject_of(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
-        let content = self.manifest_content(digest).await?;
-        Ok(content.and_then(|content| Manifest::stored(&content).ok()?.subject))
+/// The push of one manifest; its steps are those of [`super::gc`].
+struct Push<'a> {
+    repository: &'a Repository,
+    manifest: &'a Manifest,
+    digest: &'a Digest,
+    canonical: &'a Digest,
+    tags: &'a [Tag],
+    pushing: &'a Pushing,
+}
+
+impl Push<'_> {
+    async fn run(&self, content: Bytes) -> Result<(), Error> {
+        let repository = self.repository;
+        let size = content.len() as u64;
+        // P2: what removes links here is over before anything is looked for.
+        repository.deletes_ended().await?;
+        // P3
+        let ((), added) = futures_util::try_join!(
+            repository.check_needs(self.manifest, self.pushing),
+            repository.would_add(self.digest, self.tags, size),
+        )?;
+        let charge = repository.charge(added.bytes().unsigned_abs()).await?;
+        self.commit(content).await?;
+        charge.done(added);
+        Ok(())
+    }
+
+    /// Content first, then what makes it a manifest of this repository, then
+    /// the names that people pull it by. What counts for nothing while the
+    /// repository doesn't hold the manifest, its entry among referrers and the
+    /// tags' histories, goes beside the content: were it written after the
+    /// link, a power cut could leave a manifest that can be pulled and is
+    /// missing among its subject's referrers.
+    async fn commit(&self, content: Bytes) -> Result<(), Error> {
+        let (repository, digest, tags) = (self.repository, self.digest, self.tags);
+        let size = content.len() as u64;
+        let mut content = Some(content);
+        for _ in 0..ATTEMPTS {
+            // P4
+            futures_util::try_join!(
+                self.put_content(content.take()),
+                repository.record_referrer(self.manifest, digest, size),
+                try_join_all(tags.iter().map(|tag| repository.record_tag(tag, digest))),
+            )?;
+            // P5
+            repository.link_revision(digest, self.canonical).await?;
+            // P7, P6: from here on every collection sees the link.
+            self.pushing.stands().await?;
+            repository.name_manifest(digest, tags).await?;
+            repository.deletes_ended().await?;
+            repository
+                .check_children_stayed(self.manifest, self.pushing)
+                .await?;
+            if repository.stands(digest, tags).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::DeleteRuns(repository.name.clone()))
+    }
+
+    /// Stores the manifest's bytes, unless that was done.
+    async fn put_content(&self, content: Option<Bytes>) -> Result<(), Error> {
+        let Some(content) = content else {
+            return Ok(());
+        };
+        let registry = &self.repository.registry;
+        let place = registry.place(self.canonical, self.pushing.condemned());
+        Ok(registry.store().put(&place.await?, content).await?)
     }
 }

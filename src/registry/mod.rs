@@ -10,6 +10,8 @@
 mod blobs;
 mod catalog;
 pub mod check;
+mod children;
+mod content;
 #[cfg(test)]
 mod crashes;
 mod deleting;
@@ -25,6 +27,7 @@ mod manifests;
 mod parts;
 mod purge;
 mod referrers;
+pub mod removal;
 pub mod retention;
 mod sessions;
 mod settings;
@@ -57,6 +60,7 @@ use deleting::Announcements;
 use integrity::Integrity;
 use locks::Locks;
 use sessions::Sessions;
+use usage::Usage;
 
 /// A registry over a store. Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +78,7 @@ struct Inner {
     locks: Locks,
     announcements: Announcements,
     integrity: Integrity,
+    usage: Usage,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -82,6 +87,8 @@ pub struct Repository {
     registry: Registry,
     name: RepositoryName,
     uploader: Uploader,
+    /// How many bytes the request says that it will send.
+    announced: Option<u64>,
 }
 
 /// One page of a listing, in byte order.
@@ -96,16 +103,18 @@ pub struct Page<T> {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let usage = Usage::default();
         Self {
             inner: Arc::new(Inner {
                 room: Room::new(Arc::clone(&store)),
                 store,
                 settings,
                 sessions: Sessions::default(),
-                uploads: uploaders::Open::default(),
+                uploads: uploaders::Open::new(usage.clone()),
                 locks: Locks::default(),
                 announcements: Announcements::default(),
                 integrity: Integrity::default(),
+                usage,
             }),
             store_id: None,
         }
@@ -127,6 +136,7 @@ impl Registry {
             locks,
             announcements,
             integrity,
+            usage,
             ..
         } = &*self.inner;
         Self {
@@ -139,6 +149,7 @@ impl Registry {
                 locks: locks.clone(),
                 announcements: announcements.clone(),
                 integrity: integrity.clone(),
+                usage: usage.clone(),
             }),
             store_id: self.store_id,
         }
@@ -160,6 +171,7 @@ impl Registry {
             registry: self.clone(),
             name: name.clone(),
             uploader: Uploader::Unknown,
+            announced: None,
         }
     }
 
@@ -196,6 +208,13 @@ impl Repository {
     #[must_use]
     pub fn for_uploader(mut self, uploader: Uploader) -> Self {
         self.uploader = uploader;
+        self
+    }
+
+    /// The same repository, for a request that says how many bytes it will send.
+    #[must_use]
+    pub fn announcing(mut self, bytes: Option<u64>) -> Self {
+        self.announced = bytes;
         self
     }
 

@@ -17,6 +17,7 @@
 //!   wharf/store-id                                        wharf: which store this is, a UUID
 //!   wharf/scrub                                           wharf: how far the scrub is
 //!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
+//!   wharf/usage/{totals,measured/<n>,changes/<id>}        wharf: what repositories hold, see `registry::usage`
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
 //!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
@@ -32,6 +33,7 @@ const REPOSITORIES: &str = "docker/registry/v2/repositories";
 const BLOBS: &str = "docker/registry/v2/blobs";
 const QUARANTINE: &str = "docker/registry/v2/wharf/quarantine";
 const COLLECTION: &str = "docker/registry/v2/wharf/gc";
+const USAGE: &str = "docker/registry/v2/wharf/usage";
 const PIECES: &str = "docker/registry/v2/wharf/pieces";
 
 /// Stands for `/` in the names of [`pieces`]: in no key of a blob, and no store
@@ -233,6 +235,11 @@ fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
     ))
 }
 
+/// The referrers of every subject of a repository.
+pub fn all_referrers(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_referrers"))
+}
+
 /// The referrers of one subject whose own digests use one algorithm.
 pub fn referrers_by(repository: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> Prefix {
     Prefix(format!(
@@ -288,19 +295,19 @@ pub fn blob_shard(algorithm: Algorithm, shard: &str) -> Prefix {
 }
 
 /// The blobs that are not put together yet, in an object store: a child each,
-/// which [`piece_named`] reads.
+/// which [`piece_of`] reads.
 pub fn pieces() -> Prefix {
     Prefix(PIECES.to_owned())
 }
 
 /// The digest in a child's name of [`pieces`].
 pub fn piece_digest(name: &str) -> Option<Digest> {
-    piece_named(name).map(|(digest, _)| digest)
+    piece_of(name).map(|(digest, _)| digest)
 }
 
 /// What a child of [`pieces`] tells of: a digest, and under which of its names
 /// the bytes lie in pieces.
-pub fn piece_named(name: &str) -> Option<(Digest, Key)> {
+pub fn piece_of(name: &str) -> Option<(Digest, Key)> {
     blob_of(&format!("docker/registry/v2/{}", name.replace(JOINT, "/")))
 }
 
@@ -391,6 +398,17 @@ pub fn blob_named(digest: &Digest, name: &str) -> Option<Key> {
     }
 }
 
+/// The blobs that were written under another name than `data`: a child for each
+/// canonical digest's hex part.
+pub fn written_again() -> Prefix {
+    Prefix(format!("{COLLECTION}/again"))
+}
+
+/// Notes that a blob was written under another name.
+pub fn again(digest: &Digest) -> Key {
+    Key(format!("{COLLECTION}/again/{}", digest.hex()))
+}
+
 /// What the pushes of manifests under way are about to need, one child each.
 pub fn intents() -> Prefix {
     Prefix(format!("{COLLECTION}/intents"))
@@ -446,6 +464,31 @@ pub fn collections() -> Key {
     Key(format!("{COLLECTION}/record"))
 }
 
+/// What the last collection measured in all.
+pub fn usage_totals() -> Key {
+    Key(format!("{USAGE}/totals"))
+}
+
+/// The pieces of what it measured of the repositories, one child each.
+pub fn usage_pieces() -> Prefix {
+    Prefix(format!("{USAGE}/measured"))
+}
+
+/// One piece of what it measured of the repositories.
+pub fn usage_piece(index: usize) -> Key {
+    Key(format!("{USAGE}/measured/{index}"))
+}
+
+/// What has changed since, one child for each process.
+pub fn usage_changes() -> Prefix {
+    Prefix(format!("{USAGE}/changes"))
+}
+
+/// What one process has changed since.
+pub fn usage_changed_by(id: &UploadId) -> Key {
+    Key(format!("{USAGE}/changes/{id}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,7 +506,7 @@ mod tests {
             let pieces = key.pieces();
             let child = pieces.as_str().strip_prefix(PIECES).unwrap();
             let child = child.strip_prefix('/').unwrap();
-            assert_eq!(piece_named(child), Some((digest(), key.clone())));
+            assert_eq!(piece_of(child), Some((digest(), key.clone())));
             assert_eq!(piece_digest(child), Some(digest()));
             let beginning = pieces_below(&blob_names(&digest())).unwrap();
             let name = child.strip_prefix(&beginning).unwrap();
