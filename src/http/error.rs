@@ -201,6 +201,9 @@ impl From<Error> for Problem {
             }
             Error::PartsUnknown(digests) => Self::bad_request(ErrorCode::ManifestBlobUnknown, message)
                 .details(digests.iter().map(|digest| json!(digest.to_string()))),
+            Error::TagImmutable { .. } | Error::ChildOfIndex { .. } => {
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
+            }
             Error::DeleteDisabled => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 ErrorCode::Unsupported,

@@ -1,7 +1,8 @@
 //! What can go wrong, in the words of the domain.
 
+use super::ImmutableRule;
 use super::usage::readable;
-use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName};
+use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName, Tag};
 use crate::storage::StorageError;
 
 /// Why the registry did not do what it was asked.
@@ -83,6 +84,30 @@ pub enum Error {
         used: u64,
         /// The bytes that were asked for.
         needs: u64,
+    },
+    /// The tag can be neither moved nor removed.
+    #[error(
+        "tag {tag} of {repository} is immutable ({rule}) and names {named}, so it can be neither moved nor removed: use another tag, or ask the registry's administrator to change the rule"
+    )]
+    TagImmutable {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it names.
+        named: Digest,
+        /// The rule that says so.
+        rule: ImmutableRule,
+    },
+    /// The manifest is a child of an index, and such are not deleted.
+    #[error(
+        "manifest {digest} belongs to the index {index}, so it can't be deleted before that (storage.delete.children): delete the index first"
+    )]
+    ChildOfIndex {
+        /// The manifest.
+        digest: Digest,
+        /// An index that names it.
+        index: Digest,
     },
     /// Deletes are switched off.
     #[error("deleting is switched off")]

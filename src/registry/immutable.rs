@@ -1,8 +1,17 @@
 //! Immutable tags: once pushed, they are neither moved nor removed.
+//!
+//! Which of two pushes of a new tag wins is decided by the store, which creates
+//! a key for one of them only. A link that holds no digest (registry:2 leaves
+//! those after a crash) counts as no tag, and is written over.
 
 use std::fmt;
 
-use crate::oci::{RepositoryName, RepositoryPattern, Tag, TagPattern};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use super::{Error, Repository};
+use crate::oci::{Digest, RepositoryName, RepositoryPattern, Tag, TagPattern};
+use crate::storage::{Created, layout};
 
 /// `immutable` of the configuration: in a repository the first rule that
 /// matches decides.
@@ -41,12 +50,112 @@ impl Immutable {
         })
     }
 
+    /// Whether no tag of a repository is immutable.
+    fn spares(&self, repository: &RepositoryName) -> bool {
+        self.deciding(repository)
+            .is_none_or(|(_, rule)| rule.tags.is_empty())
+    }
+
     fn deciding(&self, repository: &RepositoryName) -> Option<(usize, &ImmutableTags)> {
         let matches = |rule: &ImmutableTags| {
             let mut patterns = rule.repositories.iter();
             patterns.any(|pattern| pattern.matches(repository))
         };
         (1..).zip(&self.rules).find(|(_, rule)| matches(rule))
+    }
+}
+
+impl Repository {
+    /// The rule that makes a tag of this repository immutable, if one does.
+    pub(super) fn immutable(&self, tag: &Tag) -> Option<ImmutableRule> {
+        self.settings().immutable.rule(&self.name, tag)
+    }
+
+    /// Refuses to point at a manifest those of `tags` that are immutable and name
+    /// another one. Another push may still be faster: see [`Self::claim_tags`].
+    pub(super) async fn check_movable(&self, tags: &[Tag], digest: &Digest) -> Result<(), Error> {
+        for tag in tags {
+            if let Some(rule) = self.immutable(tag)
+                && let Some(named) = self.tagged(tag).await?
+                && named != *digest
+            {
+                return Err(self.refusal(tag, named, rule));
+            }
+        }
+        Ok(())
+    }
+
+    /// Points those of `tags` that are immutable at a manifest that is in place
+    /// and in their history, if they name none; durable on return.
+    ///
+    /// # Errors
+    /// [`Error::TagImmutable`] if one names another manifest.
+    pub(super) async fn claim_tags(&self, tags: &[Tag], digest: &Digest) -> Result<(), Error> {
+        let immutable = tags
+            .iter()
+            .filter_map(|tag| Some((tag, self.immutable(tag)?)));
+        try_join_all(immutable.map(|(tag, rule)| self.claim_tag(tag, digest, rule))).await?;
+        Ok(())
+    }
+
+    async fn claim_tag(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+        rule: ImmutableRule,
+    ) -> Result<(), Error> {
+        let key = layout::tag_current(&self.name, tag);
+        let content = Bytes::from(digest.to_string());
+        if self.store().create(&key, content).await? == Created::New {
+            return Ok(());
+        }
+        match self.tagged(tag).await? {
+            Some(named) if named == *digest => Ok(()),
+            Some(named) => {
+                // It never named this one.
+                let record = layout::tag_history(&self.name, tag, digest);
+                self.store().delete(&record).await?;
+                Err(self.refusal(tag, named, rule))
+            }
+            None if self.store().head(&key).await?.is_some() => self.set_tag(tag, digest).await,
+            // Removed by now, which the push finds out by itself.
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to remove a tag that is immutable and names a manifest.
+    pub(super) fn check_removable(&self, tag: &Tag, named: Option<&Digest>) -> Result<(), Error> {
+        match (named, self.immutable(tag)) {
+            (Some(named), Some(rule)) => Err(self.refusal(tag, named.clone(), rule)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to remove a manifest that an immutable tag names.
+    pub(super) async fn check_unpinned(&self, digest: &Digest) -> Result<(), Error> {
+        if self.settings().immutable.spares(&self.name) {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let (tags, next) = self.tags_naming(digest, after.as_deref()).await?;
+            for tag in &tags {
+                self.check_removable(tag, Some(digest))?;
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn refusal(&self, tag: &Tag, named: Digest, rule: ImmutableRule) -> Error {
+        Error::TagImmutable {
+            repository: self.name.clone(),
+            tag: tag.clone(),
+            named,
+            rule,
+        }
     }
 }
 

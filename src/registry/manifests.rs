@@ -90,6 +90,7 @@ impl Repository {
         let repository = self.clone();
         uncancelled(async move {
             let _shared = repository.locks().share(&repository.name).await;
+            repository.check_movable(&tags, &digest).await?;
             let size = content.len() as u64;
             let ((), added) = futures_util::try_join!(
                 repository.check_parts(&manifest),
@@ -129,8 +130,9 @@ impl Repository {
                 try_join_all(tags.iter().map(|tag| self.record_tag(tag, digest))),
             )?;
             self.link_revision(digest, canonical).await?;
-            try_join_all(tags.iter().map(|tag| self.set_tag(tag, digest))).await?;
+            self.name_manifest(digest, tags).await?;
             self.deletes_ended().await?;
+            self.check_children_stayed(manifest).await?;
             if self.stands(digest, tags).await? {
                 return Ok(());
             }
@@ -165,13 +167,27 @@ impl Repository {
         Ok(())
     }
 
+    /// Points tags at a manifest that is in place. The immutable ones come first:
+    /// if one is refused, the others stay as they were.
+    async fn name_manifest(&self, digest: &Digest, tags: &[Tag]) -> Result<(), Error> {
+        self.claim_tags(tags, digest).await?;
+        let movable = tags.iter().filter(|tag| self.immutable(tag).is_none());
+        try_join_all(movable.map(|tag| self.set_tag(tag, digest))).await?;
+        Ok(())
+    }
+
     /// Whether a manifest and its tags are as they were written, or newer.
     async fn stands(&self, digest: &Digest, tags: &[Tag]) -> Result<bool, Error> {
         let (held, tagged) = futures_util::try_join!(
             self.held_manifest(digest),
             try_join_all(tags.iter().map(|tag| self.tagged(tag))),
         )?;
-        Ok(held.is_some() && tagged.iter().all(Option::is_some))
+        let mut tagged = tags.iter().zip(tagged);
+        Ok(held.is_some()
+            && tagged.all(|(tag, named)| {
+                // Nothing newer than an immutable one is acknowledged.
+                named.is_some_and(|named| named == *digest || self.immutable(tag).is_none())
+            }))
     }
 
     /// Removes a manifest, the tags that name it and its place among its
@@ -186,7 +202,11 @@ impl Repository {
                 return Err(Error::ManifestUnknown(Reference::Digest(digest)));
             }
             repository
-                .announced(repository.remove_manifest(&digest))
+                .announced(async {
+                    repository.check_unpinned(&digest).await?;
+                    repository.check_no_parent(&digest).await?;
+                    repository.remove_manifest(&digest).await
+                })
                 .await
         })
         .await

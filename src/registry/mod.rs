@@ -10,6 +10,7 @@
 mod blobs;
 mod catalog;
 pub mod check;
+mod children;
 #[cfg(test)]
 mod crashes;
 mod deleting;

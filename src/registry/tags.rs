@@ -46,9 +46,14 @@ impl Repository {
         let (repository, tag) = (self.clone(), tag.clone());
         uncancelled(async move {
             let _alone = repository.locks().alone(&repository.name).await;
-            let named = repository.tagged(&tag).await?.is_some();
-            repository.remove_tag(&tag).await?;
-            if named {
+            let named = repository.tagged(&tag).await?;
+            repository.check_removable(&tag, named.as_ref())?;
+            match (&named, repository.immutable(&tag)) {
+                // A push on another replica may be creating it: it has to be told.
+                (None, Some(_)) => repository.announced(repository.clear_tag(&tag)).await?,
+                _ => repository.remove_tag(&tag).await?,
+            }
+            if named.is_some() {
                 repository.note_usage(Change::default().with_tags(-1));
                 Ok(())
             } else {
@@ -56,6 +61,14 @@ impl Repository {
             }
         })
         .await
+    }
+
+    /// Removes what is left of a tag that names nothing.
+    async fn clear_tag(&self, tag: &Tag) -> Result<(), Error> {
+        if self.tagged(tag).await?.is_none() {
+            self.remove_tag(tag).await?;
+        }
+        Ok(())
     }
 
     /// The digest that a tag names.
@@ -83,33 +96,45 @@ impl Repository {
 
     /// Removes the tags that name a manifest.
     pub(super) async fn untag(&self, digest: &Digest) -> Result<(), Error> {
-        const AT_ONCE: usize = 1000;
         let mut after = None;
         loop {
-            let names = self
-                .store()
-                .children(&layout::tags(&self.name), after.as_deref(), AT_ONCE)
-                .await?;
-            let tags = names.iter().filter_map(|child| child.name.parse().ok());
-            let named: Vec<Tag> = stream::iter(tags.collect::<Vec<Tag>>())
-                .map(|tag| async move {
-                    let names_it = self.tagged(&tag).await?.as_ref() == Some(digest);
-                    Ok::<_, Error>(names_it.then_some(tag))
-                })
-                .buffered(LOOKS)
-                .try_filter_map(|tag| async { Ok(tag) })
-                .try_collect()
-                .await?;
+            let (named, next) = self.tags_naming(digest, after.as_deref()).await?;
             for some in named.chunks(LOOKS) {
                 try_join_all(some.iter().map(|tag| self.remove_tag(tag))).await?;
                 let removed = i64::try_from(some.len()).unwrap_or_default();
                 self.note_usage(Change::default().with_tags(-removed));
             }
-            match names.into_iter().nth(AT_ONCE - 1) {
-                Some(last) => after = Some(last.name),
+            match next {
+                Some(next) => after = Some(next),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Those of the next tags after `after` that name a manifest, and after which
+    /// one the next call goes on, if more follow.
+    pub(super) async fn tags_naming(
+        &self,
+        digest: &Digest,
+        after: Option<&str>,
+    ) -> Result<(Vec<Tag>, Option<String>), Error> {
+        const AT_ONCE: usize = 1000;
+        let names = self
+            .store()
+            .children(&layout::tags(&self.name), after, AT_ONCE)
+            .await?;
+        let tags = names.iter().filter_map(|child| child.name.parse().ok());
+        let naming: Vec<Tag> = stream::iter(tags.collect::<Vec<Tag>>())
+            .map(|tag| async move {
+                let names_it = self.tagged(&tag).await?.as_ref() == Some(digest);
+                Ok::<_, Error>(names_it.then_some(tag))
+            })
+            .buffered(LOOKS)
+            .try_filter_map(|tag| async { Ok(tag) })
+            .try_collect()
+            .await?;
+        let next = names.into_iter().nth(AT_ONCE - 1).map(|last| last.name);
+        Ok((naming, next))
     }
 
     /// Whether anything was ever pushed under this name.
