@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    Aside, ByteStream, Child, Created, Hold, Key, Meta, Object, Prefix, Reading, Space, Stage,
     StorageError, Store, Upload,
 };
 
@@ -23,6 +23,11 @@ pub(crate) enum Verb {
     Create,
     Delete,
     SetAside,
+    Post,
+    Withdraw,
+    Settle,
+    Hold,
+    Tidy,
     DeleteAll,
     Children,
     Exists,
@@ -43,13 +48,17 @@ impl Verb {
     /// Whether the method changes the store.
     pub(crate) fn writes(self) -> bool {
         use Verb::{
-            Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put, SetAside,
+            Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Post, Probe, Publish, Put,
+            SetAside, Tidy, Withdraw,
         };
         matches!(
             self,
             Put | Create
                 | Delete
                 | SetAside
+                | Post
+                | Withdraw
+                | Tidy
                 | DeleteAll
                 | Begin
                 | Append
@@ -225,6 +234,31 @@ impl Store for Faulty {
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
         let act = self.inner.set_aside(key, to, version);
         self.script.call(Verb::SetAside, key.as_str(), act).await
+    }
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Post, key.as_str(), self.inner.post(key, content))
+            .await
+    }
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Withdraw, key.as_str(), self.inner.withdraw(key))
+            .await
+    }
+    async fn settle(&self) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Settle, "", self.inner.settle())
+            .await
+    }
+    async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
+        self.script
+            .call(Verb::Hold, key.as_str(), self.inner.hold(key))
+            .await
+    }
+    async fn tidy(&self, prefix: &Prefix) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Tidy, prefix.as_str(), self.inner.tidy(prefix))
+            .await
     }
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
         let act = self.inner.delete_all(prefix);

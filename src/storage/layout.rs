@@ -101,6 +101,18 @@ impl Prefix {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The directory around the prefix that stays when it is empty: an
+    /// algorithm's of `blobs`, else `repositories` or `wharf`.
+    pub(super) fn floor(&self) -> &str {
+        let components = match self.0.strip_prefix(BLOBS) {
+            Some(_) => 5,
+            None => 4,
+        };
+        let mut ends = self.0.match_indices('/').map(|(at, _)| at);
+        let end = ends.nth(components - 1).unwrap_or(self.0.len());
+        self.0.get(..end).unwrap_or(&self.0)
+    }
 }
 
 impl Stage {
