@@ -126,6 +126,10 @@ pub enum Error {
     /// Manifests of the repository are being deleted, and go on being.
     #[error("manifests of {0} are being deleted at the moment: push again")]
     DeleteRuns(RepositoryName),
+    /// The push of a manifest took so long that its intent was taken for that of
+    /// a process that died.
+    #[error("this push took longer than a push may: push again")]
+    PushTookTooLong,
     /// The server stops while it was writing.
     #[error("the registry is stopping")]
     Stopped,
