@@ -100,7 +100,7 @@ impl Repository {
             repository
                 .commit_manifest(&manifest, content, &digest, &canonical, &tags)
                 .await?;
-            charge.done(added);
+            repository.note_manifest(charge, added, &manifest.parts);
             Ok(())
         })
         .await?;

@@ -33,7 +33,9 @@ impl Collector {
             self.check_stopped()?;
             // D1, D5
             let removal = repository.announced(async {
-                Ok(self.remove_links(&repository, &mut needs, &mut candidates).await)
+                Ok(self
+                    .remove_links(&repository, &mut needs, &mut candidates)
+                    .await)
             });
             removed += removal.await??;
         }
@@ -90,7 +92,10 @@ impl Collector {
         let registry = self.registry();
         let name = repository.name();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            for child in registry.all_names(&layout::revisions_by(name, algorithm)).await? {
+            for child in registry
+                .all_names(&layout::revisions_by(name, algorithm))
+                .await?
+            {
                 let Ok(digest) = format!("{algorithm}:{}", child.name).parse::<Digest>() else {
                     continue;
                 };
@@ -124,7 +129,10 @@ impl Collector {
             let mut after: Option<String> = None;
             loop {
                 let prefix = layout::layers_by(name, algorithm);
-                let page = registry.store().children(&prefix, after.as_deref(), PAGE).await?;
+                let page = registry
+                    .store()
+                    .children(&prefix, after.as_deref(), PAGE)
+                    .await?;
                 let next = page.get(PAGE - 1).map(|child| child.name.clone());
                 for child in page {
                     let Ok(digest) = format!("{algorithm}:{}", child.name).parse::<Digest>() else {

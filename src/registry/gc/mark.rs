@@ -17,8 +17,8 @@ use super::collection::{Collector, Failure};
 use super::reached::{self, Cell, Reached, Share, cell};
 use super::records::{Intent, PAGE, Registered};
 use crate::oci::{Algorithm, Digest, Manifest, PartKind, RepositoryName};
-use crate::registry::usage::Measured;
 use crate::registry::Registry;
+use crate::registry::usage::Measured;
 use crate::storage::layout;
 
 /// Manifests of one repository that are read at once.
@@ -78,7 +78,10 @@ pub(super) enum Revision {
 }
 
 impl Part {
-    pub(super) const ALL: Self = Self { first: 0, last: 255 };
+    pub(super) const ALL: Self = Self {
+        first: 0,
+        last: 255,
+    };
 
     pub(super) fn has(self, cell: &Cell) -> bool {
         (self.first..=self.last).contains(&cell[0])
@@ -93,7 +96,11 @@ impl Mark {
     /// Whether something is too young to go.
     pub(super) fn is_young(&self, modified: SystemTime, grace: Duration) -> bool {
         // What seems to come from the future is young.
-        !grace.is_zero() && self.now.duration_since(modified).is_ok_and(|age| age < grace)
+        !grace.is_zero()
+            && self
+                .now
+                .duration_since(modified)
+                .is_ok_and(|age| age < grace)
             || self.now < modified && !grace.is_zero()
     }
 
@@ -141,7 +148,9 @@ impl Collector {
         let mut number = 0;
         loop {
             let names = self.registry().directories(Some(&after), NAMES).await?;
-            let Some(last) = names.last() else { return Ok(()) };
+            let Some(last) = names.last() else {
+                return Ok(());
+            };
             after = last.to_string();
             stream::iter(names.into_iter().zip(number..))
                 .map(|(name, number)| self.paced(self.read_repository(mark, name, number)))
@@ -279,7 +288,10 @@ impl Reading<'_> {
                 let Some(canonical) = self.registry().canonical(&self.name, &child).await? else {
                     continue;
                 };
-                let Some(held) = self.registry().manifest_of(&self.name, &child, canonical).await?
+                let Some(held) = self
+                    .registry()
+                    .manifest_of(&self.name, &child, canonical)
+                    .await?
                 else {
                     continue;
                 };
@@ -425,10 +437,12 @@ impl Registry {
                 }
             }
         };
-        Ok(match self.manifest_of(repository, digest, canonical).await? {
-            Some(held) => Revision::Held(Box::new(held)),
-            None => Revision::Dangling,
-        })
+        Ok(
+            match self.manifest_of(repository, digest, canonical).await? {
+                Some(held) => Revision::Held(Box::new(held)),
+                None => Revision::Dangling,
+            },
+        )
     }
 
     /// A manifest's bytes, read; `None` if they are gone.
@@ -446,7 +460,9 @@ impl Registry {
         let Some(content) = self.content(&canonical).await? else {
             let aside = layout::quarantined(&canonical);
             if self.store().exists(&aside).await? {
-                return Err(unreadable("its bytes were damaged and are in quarantine".into()));
+                return Err(unreadable(
+                    "its bytes were damaged and are in quarantine".into(),
+                ));
             }
             return Ok(None);
         };
@@ -477,7 +493,9 @@ impl Registry {
         if layer.is_some() {
             return Ok(layer);
         }
-        Ok(self.link(&layout::revision_link(repository, digest)).await?)
+        Ok(self
+            .link(&layout::revision_link(repository, digest))
+            .await?)
     }
 
     /// Every cell that a push under way needs.

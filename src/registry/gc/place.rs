@@ -33,7 +33,10 @@ impl Collector {
     async fn move_back(&self, digest: &Digest) -> Result<bool, Failure> {
         let registry = self.registry();
         let registered = registry.registered().await?;
-        if registered.iter().any(|one| matches!(one, Registered::Run(_))) {
+        if registered
+            .iter()
+            .any(|one| matches!(one, Registered::Run(_)))
+        {
             return Ok(false);
         }
         let data = layout::blob_data(digest);

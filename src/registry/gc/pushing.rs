@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::records::{Decision, Intent, Registered, written};
 use super::Condemned;
+use super::records::{Decision, Intent, Registered, written};
 use crate::oci::UploadId;
 use crate::registry::{Error, Registry};
 use crate::storage::{Created, layout};

@@ -56,7 +56,11 @@ impl Reached {
                     return Share::First;
                 }
                 entry.insert(SEVERAL);
-                if before == SEVERAL { Share::Shared } else { Share::TakenFrom(before) }
+                if before == SEVERAL {
+                    Share::Shared
+                } else {
+                    Share::TakenFrom(before)
+                }
             }
         }
     }

@@ -139,7 +139,10 @@ impl Registry {
         let mut all: Vec<Child> = Vec::new();
         loop {
             let after = all.last().map(|child| child.name.clone());
-            let page = self.store().children(prefix, after.as_deref(), PAGE).await?;
+            let page = self
+                .store()
+                .children(prefix, after.as_deref(), PAGE)
+                .await?;
             let more = page.len() == PAGE;
             all.extend(page);
             if !more {

@@ -87,7 +87,10 @@ impl Collector {
             registry.store().withdraw(&key).await?;
             registry.store().withdraw(&layout::decision(name)).await?;
         } else {
-            tracing::warn!(run = name, "a collection died while it removed content: what is pushed of that until gc.deadafter gets another name");
+            tracing::warn!(
+                run = name,
+                "a collection died while it removed content: what is pushed of that until gc.deadafter gets another name"
+            );
         }
         Ok(())
     }

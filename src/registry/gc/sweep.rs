@@ -16,7 +16,12 @@ const SHARD_PAGE: usize = 20_000;
 
 impl Collector {
     /// C4 to R8 of one part of the digests.
-    pub(super) async fn sweep(&self, mark: &Mark, part: Part, report: &mut Report) -> Result<(), Failure> {
+    pub(super) async fn sweep(
+        &self,
+        mark: &Mark,
+        part: Part,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
         if !self.options().dry_run {
             // What readers no longer saw must be gone for good before its bytes are.
             self.registry().store().settle().await?;
@@ -29,7 +34,9 @@ impl Collector {
                 self.check_stopped()?;
                 let prefix = layout::blob_shard(Algorithm::Sha256, &shard);
                 let store = self.registry().store();
-                let page = store.children(&prefix, after.as_deref(), SHARD_PAGE).await?;
+                let page = store
+                    .children(&prefix, after.as_deref(), SHARD_PAGE)
+                    .await?;
                 let next = page.get(SHARD_PAGE - 1).map(|child| child.name.clone());
                 let digests = page.iter().filter_map(|child| {
                     let digest = format!("sha256:{}", child.name).parse::<Digest>().ok()?;
@@ -39,7 +46,8 @@ impl Collector {
                 for digests in unneeded.chunks(PAGE) {
                     let found = self.paced(self.names_of(mark, digests, report)).await?;
                     candidates.extend(found);
-                    self.remove_full(mark, &mut candidates, NAMES, report).await?;
+                    self.remove_full(mark, &mut candidates, NAMES, report)
+                        .await?;
                 }
                 match next {
                     Some(last) => after = Some(last),
