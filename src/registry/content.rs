@@ -2,12 +2,21 @@
 //! another name while a collection that may still be running has condemned that
 //! one ([`super::gc`]).
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::gc::Condemned;
 use super::{Error, Registry};
 use crate::oci::{Digest, UploadId};
 use crate::storage::{Key, Meta, Object, Reading, layout};
+
+/// How long an upload waits for a run: one takes about a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The most names that one digest has: each comes from a collection that died.
 const NAMES: usize = 100;
@@ -74,13 +83,33 @@ impl Registry {
     }
 
     /// A name to write the bytes of a canonical digest under: `data`, or if that
-    /// is condemned one that was never used before.
-    pub(super) fn place(canonical: &Digest, condemned: &Condemned) -> Key {
+    /// is condemned one that was never used before; a collection brings them
+    /// back to `data` later.
+    pub(super) async fn place(
+        &self,
+        canonical: &Digest,
+        condemned: &Condemned,
+    ) -> Result<Key, Error> {
         let data = layout::blob_data(canonical);
-        if condemned.has(&data) {
-            layout::blob_again(canonical, &UploadId::random())
-        } else {
-            data
+        if !condemned.has(&data) {
+            return Ok(data);
+        }
+        let note = layout::again(canonical);
+        self.store().put(&note, Bytes::new()).await?;
+        Ok(layout::blob_again(canonical, &UploadId::random()))
+    }
+
+    /// A name to write an upload under: waits a while for a run that condemns
+    /// `data` to end.
+    pub(super) async fn place_of_upload(&self, canonical: &Digest) -> Result<Key, Error> {
+        let data = layout::blob_data(canonical);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let condemned = self.condemned_now().await?;
+            if !condemned.has(&data) || Instant::now() >= deadline {
+                return self.place(canonical, &condemned).await;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

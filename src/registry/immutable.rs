@@ -13,6 +13,9 @@ use super::{Error, Repository};
 use crate::oci::{Digest, RepositoryName, RepositoryPattern, Tag, TagPattern};
 use crate::storage::{Created, layout};
 
+#[cfg(test)]
+mod tests;
+
 /// `immutable` of the configuration: in a repository the first rule that
 /// matches decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

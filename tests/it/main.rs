@@ -48,6 +48,7 @@ mod health;
 mod http2;
 mod http2_bounds;
 mod http2_frames;
+mod immutable;
 mod limit_keys;
 mod limits;
 mod log_lines;

@@ -38,6 +38,25 @@ fn deletes_allowed_in_the_file_are_allowed_after_sighup() {
 }
 
 #[test]
+fn rules_about_tags_hold_from_sighup_on() {
+    let volume = TempDir::new().unwrap();
+    let free = deletes(volume.path(), true);
+    let server = Registry::with().config(&free).start();
+    let repo = Repo::on(&server, "ruled");
+    repo.tag("v1", "one");
+    repo.tag("v1", "two");
+    let ruled = format!("{free}immutable: [{{repositories: '**', tags: [v*]}}]\n");
+    configure(&server, &ruled);
+    reload(&server, "configuration reread");
+    let other = repo.image("one");
+    repo.put("v1", IMAGE, &other).refused(403, "DENIED");
+    repo.delete("manifests/v1").refused(403, "DENIED");
+    configure(&server, &free);
+    reload(&server, "configuration reread");
+    repo.put("v1", IMAGE, &other).expect(201);
+}
+
+#[test]
 fn a_broken_configuration_changes_nothing_and_is_named() {
     let volume = TempDir::new().unwrap();
     let good = deletes(volume.path(), true);

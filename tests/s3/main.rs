@@ -59,6 +59,8 @@ mod conditions;
 mod deletes;
 #[path = "../it/errors.rs"]
 mod errors;
+#[path = "../it/immutable.rs"]
+mod immutable;
 #[path = "../it/limits.rs"]
 mod limits;
 #[path = "../it/manifest_pulls.rs"]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::{Balancer, S3Engine, run, say};
 
 /// The modules that look at answers and not at the wire they come over.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 20] = [
     "blobs",
     "catalog",
     "chunks",
@@ -15,6 +15,7 @@ const MODULES: [&str; 19] = [
     "conditions",
     "deletes",
     "errors",
+    "immutable",
     "limits",
     "manifest_pulls",
     "manifest_pushes",

@@ -181,7 +181,19 @@ quotas:
   - {repositories: a, bytes: 1}
 "
         ),
-        ""
+        [
+            "config.yml:4:20: immutable[0].repositories: `a/{user}` has braces; patterns have no placeholders and no alternatives: write one pattern for each",
+            "config.yml:5:12: immutable[0].tags: `[a-z]` has `[`, which no tag has: letters, digits, `.`, `_` and `-`, with the wildcards `*` and `?`",
+            "config.yml:6:5: immutable[1]: needs `tags`; write `[]` where every tag may be moved",
+            "config.yml:7:5: immutable[2]: needs `repositories`; write `**` for all",
+            "config.yml:8:5: immutable[3]: must be a section, with `key: value` lines below it",
+            "config.yml:10:20: quotas[0].repositories: `team/*` is too fine for a quota; write a repository, all below a name as in `team/**`, or `**`",
+            "config.yml:11:35: quotas[1].size: `50GB` is no size; write a number of bytes, or one with a unit, such as `256MiB`",
+            "config.yml:12:5: quotas[2]: needs `repositories`",
+            "config.yml:13:5: quotas[3]: needs `size`",
+            "config.yml:13:23: unknown key `bytes` in `quotas[3]`",
+        ]
+        .join("\n")
     );
 }
 

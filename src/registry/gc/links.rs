@@ -8,7 +8,7 @@ use super::collection::{Collector, Failure};
 use super::mark::Revision;
 use super::records::PAGE;
 use crate::oci::{Algorithm, Digest, RepositoryName};
-use crate::registry::{Error, Repository};
+use crate::registry::Repository;
 use crate::storage::layout;
 
 /// Others take an announcement for dead after two seconds at the least.

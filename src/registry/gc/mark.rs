@@ -78,11 +78,6 @@ pub(super) enum Revision {
 }
 
 impl Part {
-    pub(super) const ALL: Self = Self {
-        first: 0,
-        last: 255,
-    };
-
     pub(super) fn has(self, cell: &Cell) -> bool {
         (self.first..=self.last).contains(&cell[0])
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Condemned;
 use super::records::{Decision, Intent, Registered, written};
-use crate::oci::UploadId;
+use crate::oci::{Digest, UploadId};
 use crate::registry::{Error, Registry};
 use crate::storage::{Created, layout};
 
@@ -66,6 +66,11 @@ impl Pushing {
     /// What this push must do without: names that runs remove.
     pub(in crate::registry) fn condemned(&self) -> &Condemned {
         &self.condemned
+    }
+
+    /// Whether its intent names a cell.
+    pub(in crate::registry) fn protects(&self, canonical: &Digest) -> bool {
+        self.intent.cells.contains(canonical)
     }
 
     /// P7 and P6: whether the push may be acknowledged, whose links are written.

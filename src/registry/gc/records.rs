@@ -65,6 +65,11 @@ impl Condemned {
         !self.0.is_empty() && self.0.contains(key.as_str())
     }
 
+    /// Whether none is, as nearly always.
+    pub(in crate::registry) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What one more run will remove.
     pub(super) fn add(&mut self, decision: Decision) {
         self.0.extend(decision.condemned);
