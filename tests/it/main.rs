@@ -65,6 +65,7 @@ mod referrer_pages;
 mod referrers;
 mod reloads;
 mod restarts;
+mod retention;
 mod scrub;
 mod secrets;
 mod sessions;

@@ -99,6 +99,7 @@ mod harness;
 mod hops;
 mod redirects;
 mod replicas;
+mod retention;
 mod start;
 mod store_id;
 mod takeover;

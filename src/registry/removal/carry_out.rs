@@ -146,6 +146,7 @@ impl Repository {
         if !removed.pushed_to {
             self.note_nothing_left(plan.freed);
         }
+        self.store().delete_all(&layout::pulls(self.name())).await?;
         self.store().tidy(&layout::below(self.name())).await?;
         Ok(())
     }

@@ -185,7 +185,7 @@ async fn what_a_plan_says_goes() {
         .dir
         .path()
         .join("docker/registry/v2/repositories/team/app/_referrers");
-    assert_eq!(links(&records), [] as [PathBuf; 0]);
+    assert!(!records.exists());
     assert!(rig.planned().await.1.is_empty());
 }
 

@@ -15,7 +15,7 @@ use super::decide::Policy;
 use super::plan::Plan;
 use super::steps::{Step, levels};
 use super::view::View;
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
 use crate::registry::{PullTimes, Repository};
 use crate::storage::layout;
 
@@ -89,7 +89,20 @@ impl<'a> Removal<'a> {
                 }
             }
         }
-        (self.removed, Ok(()))
+        let tidied = self.tidy().await;
+        (self.removed, tidied)
+    }
+
+    /// Leaves no directories behind, which the next run would look into.
+    async fn tidy(&self) -> Result<(), Failure> {
+        let Self { repository, .. } = self;
+        let store = repository.store();
+        store.tidy(&layout::manifests(&repository.name)).await?;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let referrers = layout::subjects_by(&repository.name, algorithm);
+            store.tidy(&referrers).await?;
+        }
+        Ok(())
     }
 
     /// Does the first of these steps; says how many.

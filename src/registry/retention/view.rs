@@ -215,6 +215,9 @@ impl Repository {
     /// What pushes to this repository that are under way are about to need:
     /// their manifests and what those name.
     pub(super) async fn pushing(&self) -> Result<HashSet<Digest>, Failure> {
-        Ok(HashSet::new())
+        let intents = self.registry.intents().await?.into_iter();
+        let own = intents.filter(|intent| intent.repository == self.name);
+        let needed = own.flat_map(|intent| intent.parts.into_iter().chain([intent.digest]));
+        Ok(needed.collect())
     }
 }
