@@ -267,7 +267,9 @@ fn the_server_applies_the_rules_by_itself() {
         })
     });
     let log = server.log();
-    let mut lines = log.lines().filter(|line| line.contains("retention removed"));
+    let mut lines = log
+        .lines()
+        .filter(|line| line.contains("retention removed"));
     assert!(lines.all(|line| line.contains("ci/app")), "{log}");
     clean(&server);
 }

@@ -16,6 +16,7 @@ use super::plan::Plan;
 use super::steps::{Step, levels};
 use super::view::View;
 use crate::oci::{Algorithm, Digest};
+use crate::registry::usage::Change;
 use crate::registry::{PullTimes, Repository};
 use crate::storage::layout;
 
@@ -143,7 +144,11 @@ impl<'a> Removal<'a> {
             try_join_all(due.iter().map(|step| self.remove(step))).await?;
             for step in due {
                 match step {
-                    Step::Tag(_) => self.removed.tags += 1,
+                    Step::Tag(_) => {
+                        self.removed.tags += 1;
+                        let change = Change::default().with_tags(-1);
+                        self.repository.note_usage(change);
+                    }
                     Step::Manifest(digest) => {
                         self.removed.manifests += 1;
                         // Whoever pushes it from now on makes it a new one.
