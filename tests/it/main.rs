@@ -66,6 +66,7 @@ mod referrer_pages;
 mod referrers;
 mod reloads;
 mod restarts;
+mod retention;
 mod rm_command;
 mod scrub;
 mod secrets;

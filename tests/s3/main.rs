@@ -100,6 +100,7 @@ mod hops;
 mod quotas;
 mod redirects;
 mod replicas;
+mod retention;
 mod start;
 mod store_id;
 mod takeover;

@@ -157,7 +157,9 @@ impl Repository {
             !self.all_revisions_held().await?.is_empty() || !self.all_tags().await?.is_empty();
         if !removed.pushed_to {
             self.note_nothing_left(plan.freed);
+            self.store().delete_all(&layout::pulls(self.name())).await?;
         }
+        self.store().delete_all(&layout::pulls(self.name())).await?;
         self.store().tidy(&layout::below(self.name())).await?;
         Ok(())
     }
