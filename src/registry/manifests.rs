@@ -175,10 +175,16 @@ impl Repository {
 
     /// Tags first, so that none names what is gone.
     pub(super) async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        self.untag(digest).await?;
+        self.unlink_manifest(digest).await
+    }
+
+    /// Removes a manifest that no tag names, and its place among its subject's
+    /// referrers.
+    pub(super) async fn unlink_manifest(&self, digest: &Digest) -> Result<(), Error> {
         let content = self.manifest_content(digest).await?;
         let size = content.as_ref().map_or(0, Bytes::len) as u64;
         let subject = content.and_then(|content| Manifest::stored(&content).ok()?.subject);
-        self.untag(digest).await?;
         let revision = layout::revision_link(&self.name, digest);
         self.store().delete(&revision).await?;
         self.note_usage(Change {
@@ -266,7 +272,7 @@ impl Push<'_> {
         )?;
         let charge = repository.charge(added.bytes().unsigned_abs()).await?;
         self.commit(content).await?;
-        charge.done(added);
+        repository.note_manifest(charge, added, &self.manifest.parts);
         Ok(())
     }
 

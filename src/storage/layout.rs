@@ -14,8 +14,11 @@
 //!     _uploads/<uuid>/{startedat,wharf-…}                 an upload session, in an object store
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor and its sum
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
+//!     _pulls/<id>                                         wharf: when things were last pulled, a record of each process
 //!   wharf/store-id                                        wharf: which store this is, a UUID
 //!   wharf/scrub                                           wharf: how far the scrub is
+//!   wharf/retention                                       wharf: who applies retention, and when that was last done
+//!   wharf/clock                                           wharf: written to learn what time it is in the store
 //!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
 //!   wharf/usage/{totals,measured/<n>,changes/<id>}        wharf: what repositories hold, see `registry::usage`
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
@@ -269,6 +272,17 @@ pub fn deleting(repository: &RepositoryName, id: &str) -> Key {
     Key(format!("{REPOSITORIES}/{repository}/_deletes/{id}"))
 }
 
+/// When things of a repository were last pulled: a record of each process.
+pub fn pulls(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_pulls"))
+}
+
+/// What one process knows about pulls. `id` is a name that [`pulls`] lists, or a
+/// new one; one component.
+pub fn pulled(repository: &RepositoryName, id: &str) -> Key {
+    Key(format!("{REPOSITORIES}/{repository}/_pulls/{id}"))
+}
+
 /// Says which store this is.
 pub fn store_id() -> Key {
     Key("docker/registry/v2/wharf/store-id".to_owned())
@@ -371,6 +385,16 @@ pub fn quarantined_at(digest: &Digest, time: &str) -> Key {
 /// How far the scrub of this store is.
 pub fn scrub() -> Key {
     Key("docker/registry/v2/wharf/scrub".to_owned())
+}
+
+/// Who applies retention to this store, and when that was last done.
+pub fn retention() -> Key {
+    Key("docker/registry/v2/wharf/retention".to_owned())
+}
+
+/// Written by whoever asks what time it is in the store.
+pub fn clock() -> Key {
+    Key("docker/registry/v2/wharf/clock".to_owned())
 }
 
 /// Where else the bytes of a blob or manifest may lie: a name that was never
