@@ -66,6 +66,7 @@ mod referrers;
 mod reloads;
 mod restarts;
 mod retention;
+mod retention_race;
 mod scrub;
 mod secrets;
 mod sessions;
