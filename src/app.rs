@@ -4,6 +4,7 @@
 mod scrub;
 pub mod storage;
 pub mod upstream;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::observe::debug;
 use crate::observe::health::Health;
 use crate::observe::log::Log;
 use crate::observe::metered::Metered;
-use crate::observe::metrics::{Metrics, ScrubMetrics};
+use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::registry::{Purging, Registry};
 use crate::server::{Server, ServerError, Shutdown};
@@ -44,7 +45,7 @@ pub struct App {
     main_router: Router,
     debug: Option<(Server, Router)>,
     store: Arc<dyn Store>,
-    scrub: ScrubMetrics,
+    metrics: Metrics,
     shutdown: Shutdown,
 }
 
@@ -110,8 +111,7 @@ impl App {
         };
         let main = Server::bind(config.server.clone()).await?;
         let main = main.with_limits(config.limits.clone());
-        let scrub = metrics.scrub();
-        let requests = Requests::new(metrics, config.log.requests);
+        let requests = Requests::new(metrics.clone(), config.log.requests);
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
@@ -131,7 +131,7 @@ impl App {
             main_router,
             debug,
             store,
-            scrub,
+            metrics,
             shutdown,
         })
     }
@@ -162,7 +162,8 @@ impl App {
         tracing::info!("listening on {}", self.main.url());
         spawn_purging(&shutdown, Arc::clone(&self.state));
         let state = Arc::clone(&self.state);
-        scrub::spawn(&shutdown, self.config.scrub, state, self.scrub);
+        scrub::spawn(&shutdown, self.config.scrub, state, self.metrics.scrub());
+        usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         spawn_reloads(
             &shutdown,

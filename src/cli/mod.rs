@@ -1,5 +1,5 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 failed, 2
-//! usage, 3 found problems, 4 not found, 78 configuration.
+//! usage, 3 found problems, 4 not found, 5 denied, 78 configuration.
 
 mod ask;
 mod check;
@@ -7,7 +7,10 @@ mod config;
 mod doctor;
 mod healthcheck;
 mod htpasswd;
+mod rm;
 mod serve;
+mod store;
+mod usage;
 mod user;
 
 use std::ffi::OsString;
@@ -19,6 +22,12 @@ use clap::{Parser, Subcommand};
 /// The configuration or the surroundings are wrong: trying again does not help
 /// (`EX_CONFIG` of sysexits.h).
 const CONFIGURATION: u8 = 78;
+
+/// What was named isn't there.
+const NOT_FOUND: u8 = 4;
+
+/// It may not be done.
+const DENIED: u8 = 5;
 
 /// A private registry for container images.
 #[derive(Parser)]
@@ -42,6 +51,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Look whether what is stored is whole, and mend it
     Check(check::CheckArgs),
+    /// Say how much each repository holds
+    Usage(usage::UsageArgs),
+    /// Remove a tag, a manifest or a whole repository
+    Rm(rm::RmArgs),
     /// Ask a running registry whether it answers, for containers
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -87,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Check(args) => check::run(args),
+        Command::Usage(args) => usage::run(args),
+        Command::Rm(args) => rm::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }

@@ -224,6 +224,9 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
                     .with(RETRY_AFTER, HeaderValue::from_static("1"))
             }
+            Error::QuotaExceeded { .. } => {
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
+            }
             Error::Storage(error) => storage(&error),
         }
     }

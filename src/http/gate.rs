@@ -14,7 +14,9 @@ use super::answer::DOCKER_API_VERSION;
 use super::error::Problem;
 use super::log::Facts;
 use super::operation::{Operation, Resource};
-use super::{Peer, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads};
+use super::{
+    Peer, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
+};
 use crate::auth::{Identity, Unidentified};
 use crate::observe::readiness::{self, Audience, LIVEZ, READYZ};
 use crate::registry::Uploader;
@@ -104,6 +106,13 @@ async fn dispatch(
         Operation::Catalog { after, limit } => {
             return catalog::list(state, access.lists(identity)?, after.as_deref(), limit).await;
         }
+        Operation::Usage {
+            repository: Some(name),
+            ..
+        } => return usage::one(state, access.lists(identity)?, &name).await,
+        Operation::Usage { after, limit, .. } => {
+            return usage::list(state, access.lists(identity)?, after.as_deref(), limit).await;
+        }
         Operation::In(name, resource) => (name, resource),
     };
     match resource {
@@ -177,6 +186,7 @@ async fn dispatch(
                 identity,
                 uploader(identity, parts.extensions.get()),
                 start,
+                headers,
                 body,
             )
             .await

@@ -55,7 +55,7 @@ const fn row(method: &'static str, path: &'static str, statuses: [u16; 4]) -> Ro
     }
 }
 
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 18] = [
     row("GET", "/v2/", [200, 200, 200, 200]),
     row("GET", "/v2/_catalog", [200, 200, 200, 200]),
     row("GET", "/v2/{name}/tags/list", [200, 404, 200, 200]),
@@ -106,6 +106,12 @@ const ROWS: [Row; 16] = [
         "/v2/{name}/blobs/uploads/{upload}",
         [204, 404, 204, 405],
     ),
+    row("GET", "/v2/_wharf/usage", [200, 200, 200, 200]),
+    row(
+        "GET",
+        "/v2/_wharf/usage?repository={name}",
+        [200, 404, 200, 200],
+    ),
 ];
 
 /// Which row an operation has. Whoever adds one has to say it here.
@@ -113,6 +119,7 @@ fn place(operation: &Operation) -> usize {
     match operation {
         Operation::Base => 0,
         Operation::Catalog { .. } => 1,
+        Operation::Usage { repository, .. } => 16 + usize::from(repository.is_some()),
         Operation::In(_, resource) => match resource {
             Resource::Tags { .. } => 2,
             Resource::Referrers { .. } => 3,

@@ -26,6 +26,7 @@ mod refusal;
 mod settings;
 mod tags;
 mod uploads;
+mod usage;
 
 use std::fmt::Display;
 use std::sync::Arc;

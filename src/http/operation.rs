@@ -24,6 +24,13 @@ pub(super) enum Operation {
         after: Option<String>,
         limit: Option<usize>,
     },
+    /// `GET /v2/_wharf/usage`
+    Usage {
+        after: Option<String>,
+        limit: Option<usize>,
+        /// Only this one.
+        repository: Option<RepositoryName>,
+    },
     /// Everything within one repository.
     In(RepositoryName, Resource),
 }
@@ -91,6 +98,7 @@ pub(super) enum Start {
 enum Place<'a> {
     Base,
     Catalog,
+    Usage,
     Tags(&'a [String]),
     Referrers(&'a [String], &'a str),
     Manifest(&'a [String], &'a str),
@@ -121,6 +129,11 @@ impl Operation {
             (Place::Catalog, _) if read => Ok(Self::Catalog {
                 after: after(),
                 limit: query.n()?,
+            }),
+            (Place::Usage, _) if read => Ok(Self::Usage {
+                after: after(),
+                limit: query.n()?,
+                repository: query.get("repository").map(repository).transpose()?,
             }),
             (Place::Tags(name), _) if read => Self::within(name, || {
                 Ok(Resource::Tags {
@@ -180,6 +193,7 @@ impl Operation {
         match self {
             Self::Base => "base",
             Self::Catalog { .. } => "catalog",
+            Self::Usage { .. } => "usage",
             Self::In(_, resource) => match resource {
                 Resource::Tags { .. } => "tags",
                 Resource::Referrers { .. } => "referrers",
@@ -200,6 +214,7 @@ impl Operation {
     pub(super) fn repository(&self) -> Option<&RepositoryName> {
         match self {
             Self::Base | Self::Catalog { .. } => None,
+            Self::Usage { repository, .. } => repository.as_ref(),
             Self::In(name, _) => Some(name),
         }
     }
@@ -232,12 +247,7 @@ impl Operation {
         name: &[String],
         resource: impl FnOnce() -> Result<Resource, Problem>,
     ) -> Result<Self, Problem> {
-        let name: RepositoryName =
-            name.join("/")
-                .parse()
-                .map_err(|error: crate::oci::InvalidName| {
-                    Problem::bad_request(ErrorCode::NameInvalid, error.to_string())
-                })?;
+        let name = repository(&name.join("/"))?;
         Ok(Self::In(name, resource()?))
     }
 }
@@ -245,7 +255,9 @@ impl Operation {
 impl Place<'_> {
     fn methods(&self) -> &'static str {
         match self {
-            Self::Base | Self::Catalog | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
+            Self::Base | Self::Catalog | Self::Usage | Self::Tags(_) | Self::Referrers(..) => {
+                "GET, HEAD"
+            }
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::Uploads(_) => "POST",
@@ -289,6 +301,7 @@ fn place(segments: &[String]) -> Result<Place<'_>, Problem> {
     match texts.as_slice() {
         [] => Ok(Place::Base),
         ["_catalog"] => Ok(Place::Catalog),
+        ["_wharf", "usage"] => Ok(Place::Usage),
         [_, .., "tags", "list"] => Ok(Place::Tags(name(2))),
         [_, .., "blobs", "uploads", ""] => Ok(Place::Uploads(name(3))),
         [_, .., "blobs", "uploads"] => Ok(Place::Uploads(name(2))),
@@ -301,6 +314,12 @@ fn place(segments: &[String]) -> Result<Place<'_>, Problem> {
             "there is nothing at this path: expected manifests, blobs, tags or referrers of a repository",
         )),
     }
+}
+
+fn repository(text: &str) -> Result<RepositoryName, Problem> {
+    text.parse().map_err(|error: crate::oci::InvalidName| {
+        Problem::bad_request(ErrorCode::NameInvalid, error.to_string())
+    })
 }
 
 fn digest(text: &str) -> Result<Digest, Problem> {
@@ -349,12 +368,7 @@ fn put_manifest(reference: &str, query: &Query, most: usize) -> Result<Resource,
 fn start(query: &Query) -> Result<Start, Problem> {
     if let Some(mount) = query.unambiguous("mount")? {
         let from = query.unambiguous("from")?.filter(|name| !name.is_empty());
-        let from = from
-            .map(str::parse)
-            .transpose()
-            .map_err(|error: crate::oci::InvalidName| {
-                Problem::bad_request(ErrorCode::NameInvalid, error.to_string())
-            })?;
+        let from = from.map(repository).transpose()?;
         return Ok(Start::Mount {
             digest: digest(mount)?,
             from,

@@ -22,10 +22,12 @@ pub(super) async fn start(
     identity: &Identity,
     uploader: Uploader,
     start: Start,
+    headers: &HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
     let name = allowed.repository();
     let repository = state.registry.repository(name).for_uploader(uploader);
+    let repository = repository.announcing(body::length(headers));
     let algorithm = match start {
         Start::Whole(digest) => {
             repository.put_blob(&digest, body::stream(content)).await?;
@@ -68,6 +70,7 @@ pub(super) async fn append(
     let appended = state
         .registry
         .repository(name)
+        .announcing(body::length(headers))
         .append(&session.id, range, body::stream(content))
         .await;
     let size = appended.map_err(|error| refused(state, name, session, error))?;
@@ -87,6 +90,7 @@ pub(super) async fn finish(
     let finished = state
         .registry
         .repository(name)
+        .announcing(body::length(headers))
         .finish(&session.id, digest, range, body::stream(content))
         .await;
     finished.map_err(|error| refused(state, name, session, error))?;

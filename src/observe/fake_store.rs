@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::storage::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    Aside, ByteStream, Child, Created, Hold, Key, Meta, Object, Prefix, Reading, Space, Stage,
     StorageError, Store, Upload,
 };
 
@@ -51,6 +51,26 @@ impl Store for FakeStore {
 
     async fn set_aside(&self, _: &Key, _: &Key, _: &Meta) -> Result<Aside, StorageError> {
         Ok(Aside::Changed)
+    }
+
+    async fn post(&self, _: &Key, _: Bytes) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn withdraw(&self, _: &Key) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn settle(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn hold(&self, _: &Key) -> Result<Hold, StorageError> {
+        Ok(Hold::Unknown)
+    }
+
+    async fn tidy(&self, _: &Prefix) -> Result<(), StorageError> {
+        Ok(())
     }
 
     async fn delete_all(&self, _: &Prefix) -> Result<(), StorageError> {

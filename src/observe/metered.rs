@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::metrics::{Metrics, StorageTimes};
 use crate::storage::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    Aside, ByteStream, Child, Created, Hold, Key, Meta, Object, Prefix, Reading, Space, Stage,
     StorageError, Store, Upload,
 };
 
@@ -94,6 +94,26 @@ impl<S: Store + ?Sized> Store for Metered<S> {
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
         self.timed("set_aside", self.store.set_aside(key, to, version))
             .await
+    }
+
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        self.timed("post", self.store.post(key, content)).await
+    }
+
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
+        self.timed("withdraw", self.store.withdraw(key)).await
+    }
+
+    async fn settle(&self) -> Result<(), StorageError> {
+        self.timed("settle", self.store.settle()).await
+    }
+
+    async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
+        self.timed("hold", self.store.hold(key)).await
+    }
+
+    async fn tidy(&self, prefix: &Prefix) -> Result<(), StorageError> {
+        self.timed("tidy", self.store.tidy(prefix)).await
     }
 
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
@@ -223,6 +243,11 @@ mod tests {
         };
         let aside = store.set_aside(&key, &key, &meta).await.unwrap();
         assert_eq!(aside, Aside::Changed);
+        store.post(&key, Bytes::new()).await.unwrap();
+        store.withdraw(&key).await.unwrap();
+        store.settle().await.unwrap();
+        assert!(matches!(store.hold(&key).await.unwrap(), Hold::Unknown));
+        store.tidy(&prefix).await.unwrap();
         store.delete_all(&prefix).await.unwrap();
         assert!(store.children(&prefix, None, 9).await.unwrap().is_empty());
         assert!(!store.exists(&prefix).await.unwrap());
@@ -252,6 +277,11 @@ mod tests {
             "create",
             "delete",
             "set_aside",
+            "post",
+            "withdraw",
+            "settle",
+            "hold",
+            "tidy",
             "delete_all",
             "children",
             "exists",

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::integrity::{Integrity, Verdict};
+use super::usage::Change;
 use super::{Error, Registry, Repository};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 pub use crate::storage::Reading;
@@ -162,11 +163,14 @@ impl Repository {
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), Error> {
         self.check_deletable()?;
         let _alone = self.locks().alone(&self.name).await;
-        self.blob_size(digest).await?;
-        Ok(self
-            .store()
-            .delete(&layout::layer_link(&self.name, digest))
-            .await?)
+        let size = self.blob_size(digest).await?;
+        let link = layout::layer_link(&self.name, digest);
+        self.store().delete(&link).await?;
+        // By its other digest it is held still.
+        if digest.algorithm() == Algorithm::Sha256 {
+            self.note_usage(Change::unlinked(size));
+        }
+        Ok(())
     }
 
     /// Takes a blob over from another repository, if that holds it
@@ -177,10 +181,15 @@ impl Repository {
         let Some(canonical) = source.held_blob(digest).await? else {
             return Ok(false);
         };
-        if self.sound_meta(digest, &canonical).await?.is_none() {
+        let (meta, held) =
+            futures_util::try_join!(self.sound_meta(digest, &canonical), self.blob_meta(digest))?;
+        let Some(meta) = meta else {
             return Ok(false);
-        }
+        };
+        let size = if held.is_some() { 0 } else { meta.size };
+        let charge = self.charge(size).await?;
         self.link_blob(digest, &canonical).await?;
+        charge.done(Change::shared(size));
         Ok(true)
     }
 
@@ -241,7 +250,7 @@ impl Repository {
     }
 
     /// The canonical digest of a blob that this repository links.
-    async fn held_blob(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
+    pub(super) async fn held_blob(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
         self.registry
             .held(&layout::layer_link(&self.name, digest), digest)
             .await

@@ -1,6 +1,7 @@
 //! What can go wrong, in the words of the domain.
 
 use super::ImmutableRule;
+use super::usage::readable;
 use crate::oci::{Digest, InvalidManifest, Reference, RepositoryName, Tag};
 use crate::storage::StorageError;
 
@@ -92,6 +93,21 @@ pub enum Error {
         digest: Digest,
         /// An index that names it.
         index: Digest,
+    },
+    /// The quota does not allow it.
+    #[error(
+        "the quota of `{quota}` is {}, of which {} are used or being uploaded, and this needs {} more: delete images that nobody needs, which counts once `wharf gc` has collected them, or ask the registry's administrator for more (quotas)",
+        readable(*size), readable(*used), readable(*needs)
+    )]
+    QuotaExceeded {
+        /// The pattern of repositories that share it.
+        quota: String,
+        /// Its bytes.
+        size: u64,
+        /// The bytes of it that are taken.
+        used: u64,
+        /// The bytes that were asked for.
+        needs: u64,
     },
     /// Deletes are switched off.
     #[error("deleting is switched off")]

@@ -4,6 +4,8 @@
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
+use super::children::Looked;
+use super::usage::Change;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, Manifest, ManifestType, Reference, Tag};
 use crate::storage::{Reading, StorageError, layout};
@@ -90,10 +92,17 @@ impl Repository {
         uncancelled(async move {
             let _shared = repository.locks().share(&repository.name).await;
             repository.check_movable(&tags, &digest).await?;
-            repository.check_parts(&manifest).await?;
+            let size = content.len() as u64;
+            let ((), added) = futures_util::try_join!(
+                repository.check_parts(&manifest),
+                repository.would_add(&digest, &tags, size),
+            )?;
+            let charge = repository.charge(added.bytes().unsigned_abs()).await?;
             repository
                 .commit_manifest(&manifest, content, &digest, &canonical, &tags)
-                .await
+                .await?;
+            charge.done(added);
+            Ok(())
         })
         .await?;
         Ok(put)
@@ -130,6 +139,24 @@ impl Repository {
             }
         }
         Err(Error::DeleteRuns(self.name.clone()))
+    }
+
+    /// What the repository will hold more with this manifest and these tags.
+    async fn would_add(&self, digest: &Digest, tags: &[Tag], size: u64) -> Result<Change, Error> {
+        let (held, tagged) = futures_util::try_join!(
+            self.held_manifest(digest),
+            try_join_all(tags.iter().map(|tag| self.tagged(tag))),
+        )?;
+        let new = tagged.iter().filter(|tag| tag.is_none()).count();
+        let tags = i64::try_from(new).unwrap_or_default();
+        Ok(match held {
+            Some(_) => Change::default(),
+            None => Change {
+                manifests: 1,
+                ..Change::unique(size)
+            },
+        }
+        .with_tags(tags))
     }
 
     /// Stores a manifest's bytes, unless that was done.
@@ -170,6 +197,8 @@ impl Repository {
         self.check_deletable()?;
         let repository = self.clone();
         let digest = digest.clone();
+        // The long look comes before anybody has to wait.
+        let looked = self.check_no_parent(&digest, Looked::default()).await?;
         uncancelled(async move {
             let _alone = repository.locks().alone(&repository.name).await;
             if repository.held_manifest(&digest).await?.is_none() {
@@ -177,8 +206,7 @@ impl Repository {
             }
             repository
                 .announced(async {
-                    repository.check_unpinned(&digest).await?;
-                    repository.check_no_parent(&digest).await?;
+                    repository.check_no_parent(&digest, looked).await?;
                     repository.remove_manifest(&digest).await
                 })
                 .await
@@ -186,12 +214,20 @@ impl Repository {
         .await
     }
 
-    /// Tags first, so that none names what is gone.
-    async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
-        let subject = self.subject_of(digest).await?;
+    /// Tags first, so that none names what is gone. A tag that comes after the
+    /// look for immutable ones is not acknowledged before this has ended.
+    pub(super) async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        let content = self.manifest_content(digest).await?;
+        let size = content.as_ref().map_or(0, Bytes::len) as u64;
+        let subject = content.and_then(|content| Manifest::stored(&content).ok()?.subject);
+        self.check_unpinned(digest).await?;
         self.untag(digest).await?;
         let revision = layout::revision_link(&self.name, digest);
         self.store().delete(&revision).await?;
+        self.note_usage(Change {
+            manifests: -1,
+            ..Change::unlinked(size)
+        });
         if let Some(subject) = subject {
             self.forget_referrer(&subject, digest).await?;
         }
@@ -247,10 +283,5 @@ impl Repository {
         self.registry
             .set_link(&layout::revision_link(&self.name, digest), canonical)
             .await
-    }
-
-    async fn subject_of(&self, digest: &Digest) -> Result<Option<Digest>, Error> {
-        let content = self.manifest_content(digest).await?;
-        Ok(content.and_then(|content| Manifest::stored(&content).ok()?.subject))
     }
 }

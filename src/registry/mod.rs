@@ -26,6 +26,7 @@ mod manifests;
 mod parts;
 mod purge;
 mod referrers;
+pub mod removal;
 pub mod retention;
 mod sessions;
 mod settings;
@@ -58,6 +59,7 @@ use deleting::Announcements;
 use integrity::Integrity;
 use locks::Locks;
 use sessions::Sessions;
+use usage::Usage;
 
 /// A registry over a store. Cheap to clone.
 #[derive(Clone)]
@@ -75,6 +77,7 @@ struct Inner {
     locks: Locks,
     announcements: Announcements,
     integrity: Integrity,
+    usage: Usage,
 }
 
 /// One repository, whether or not anything is in it. Cheap to clone.
@@ -83,6 +86,8 @@ pub struct Repository {
     registry: Registry,
     name: RepositoryName,
     uploader: Uploader,
+    /// How many bytes the request says that it will send.
+    announced: Option<u64>,
 }
 
 /// One page of a listing, in byte order.
@@ -97,16 +102,18 @@ pub struct Page<T> {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let usage = Usage::default();
         Self {
             inner: Arc::new(Inner {
                 room: Room::new(Arc::clone(&store)),
                 store,
                 settings,
                 sessions: Sessions::default(),
-                uploads: uploaders::Open::default(),
+                uploads: uploaders::Open::new(usage.clone()),
                 locks: Locks::default(),
                 announcements: Announcements::default(),
                 integrity: Integrity::default(),
+                usage,
             }),
             store_id: None,
         }
@@ -128,6 +135,7 @@ impl Registry {
             locks,
             announcements,
             integrity,
+            usage,
             ..
         } = &*self.inner;
         Self {
@@ -140,6 +148,7 @@ impl Registry {
                 locks: locks.clone(),
                 announcements: announcements.clone(),
                 integrity: integrity.clone(),
+                usage: usage.clone(),
             }),
             store_id: self.store_id,
         }
@@ -161,6 +170,7 @@ impl Registry {
             registry: self.clone(),
             name: name.clone(),
             uploader: Uploader::Unknown,
+            announced: None,
         }
     }
 
@@ -197,6 +207,13 @@ impl Repository {
     #[must_use]
     pub fn for_uploader(mut self, uploader: Uploader) -> Self {
         self.uploader = uploader;
+        self
+    }
+
+    /// The same repository, for a request that says how many bytes it will send.
+    #[must_use]
+    pub fn announcing(mut self, bytes: Option<u64>) -> Self {
+        self.announced = bytes;
         self
     }
 

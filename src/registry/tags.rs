@@ -3,6 +3,7 @@
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use super::usage::Change;
 use super::{Error, Page, Repository, uncancelled};
 use crate::oci::{Digest, Reference, Tag};
 use crate::storage::layout;
@@ -53,6 +54,7 @@ impl Repository {
                 _ => repository.remove_tag(&tag).await?,
             }
             if named.is_some() {
+                repository.note_usage(Change::default().with_tags(-1));
                 Ok(())
             } else {
                 Err(Error::ManifestUnknown(Reference::Tag(tag)))
@@ -99,6 +101,8 @@ impl Repository {
             let (named, next) = self.tags_naming(digest, after.as_deref()).await?;
             for some in named.chunks(LOOKS) {
                 try_join_all(some.iter().map(|tag| self.remove_tag(tag))).await?;
+                let removed = i64::try_from(some.len()).unwrap_or_default();
+                self.note_usage(Change::default().with_tags(-removed));
             }
             match next {
                 Some(next) => after = Some(next),
@@ -140,7 +144,7 @@ impl Repository {
     }
 
     /// The pointer goes first, so that no reader sees the tag half gone.
-    async fn remove_tag(&self, tag: &Tag) -> Result<(), Error> {
+    pub(super) async fn remove_tag(&self, tag: &Tag) -> Result<(), Error> {
         self.store()
             .delete(&layout::tag_current(&self.name, tag))
             .await?;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Error;
+use super::usage::Usage;
 use crate::storage::Stage;
 
 /// For how long an upload counts after its last request.
@@ -35,7 +36,11 @@ pub enum Uploader {
 
 /// The uploads that this process knows: cheap to clone.
 #[derive(Default, Clone)]
-pub(super) struct Open(Arc<Mutex<Table>>);
+pub(super) struct Open {
+    table: Arc<Mutex<Table>>,
+    /// Where the room is reserved that they need.
+    usage: Usage,
+}
 
 #[derive(Default)]
 struct Table {
@@ -58,6 +63,14 @@ pub(super) struct Working {
 }
 
 impl Open {
+    /// None are open yet.
+    pub(super) fn new(usage: Usage) -> Self {
+        Self {
+            table: Arc::default(),
+            usage,
+        }
+    }
+
     /// Counts one more upload, unless the user has `most` already; 0 is as many
     /// as they like.
     pub(super) fn begin(
@@ -103,10 +116,11 @@ impl Open {
     /// An upload has ended, one way or another.
     pub(super) fn end(&self, stage: &Stage) {
         self.lock().remove(stage);
+        self.usage.session_ended(stage);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

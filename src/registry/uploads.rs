@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha512};
 use super::hasher::Hasher;
 use super::sessions::Claim;
 use super::uploaders::Working;
+use super::usage::Change;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, UploadId};
 use crate::storage::{self, ByteStream, Stage, StorageError, layout};
@@ -40,11 +41,17 @@ impl Repository {
     /// close it with.
     pub async fn start_upload(&self, algorithm: Option<Algorithm>) -> Result<UploadId, Error> {
         self.check_accepting().await?;
+        self.check_quota().await?;
+        self.open_upload(algorithm).await
+    }
+
+    async fn open_upload(&self, algorithm: Option<Algorithm>) -> Result<UploadId, Error> {
         let id = UploadId::random();
         let stage = layout::upload(&self.name, &id);
         let most = self.settings().limits.uploads_per_user;
         let open = &self.registry.inner.uploads;
         open.begin(&stage, &self.uploader, most, Instant::now())?;
+        self.registry.usage().session_begun(self, &stage);
         let begun = self.begin(&stage, algorithm).await;
         if begun.is_err() {
             open.end(&stage);
@@ -107,7 +114,8 @@ impl Repository {
         content: ByteStream,
     ) -> Result<(), Error> {
         self.check_writable()?;
-        let mut upload = self.resume(id).await?;
+        let (mut upload, held) = futures_util::try_join!(self.resume(id), self.blob_meta(digest))?;
+        upload.held = held.map(|meta| meta.size);
         if upload.hasher.size() == 0 {
             upload.hasher = Hasher::taking(digest.algorithm());
         }
@@ -129,7 +137,8 @@ impl Repository {
     pub async fn put_blob(&self, digest: &Digest, content: ByteStream) -> Result<(), Error> {
         let (repository, digest) = (self.clone(), digest.clone());
         uncancelled(async move {
-            let id = repository.start_upload(Some(digest.algorithm())).await?;
+            repository.check_accepting().await?;
+            let id = repository.open_upload(Some(digest.algorithm())).await?;
             let result = repository.finish(&id, &digest, None, content).await;
             if result.is_err() {
                 // What remains is purged like any abandoned upload.
@@ -187,6 +196,7 @@ impl Repository {
             stage,
             staged,
             hasher,
+            held: None,
             _claim: claim,
             _working: working,
         };
@@ -201,6 +211,9 @@ struct Upload {
     stage: Stage,
     staged: Box<dyn storage::Upload>,
     hasher: Hasher,
+    /// The size of the blob that it will be, if the repository holds that
+    /// already.
+    held: Option<u64>,
     _claim: Claim,
     _working: Working,
 }
@@ -233,6 +246,9 @@ impl Upload {
             });
         }
         let limit = range.map(|range| begin.saturating_add(range.length));
+        let free = self.held.unwrap_or_default();
+        let metered = self.repository.metered(&self.stage, begin, free, content);
+        let (content, refusal) = metered.await?;
         let tap = Tap::new(content, std::mem::take(&mut self.hasher), limit);
         let mut outcome = Ok(());
         while !tap.ended() {
@@ -248,6 +264,11 @@ impl Upload {
         }
         let exceeded = tap.exceeded();
         self.hasher = tap.into_hasher();
+        let size = self.hasher.size();
+        self.repository.settle_upload(&self.stage, size);
+        if let Some(refused) = refusal.take() {
+            return Err(refused);
+        }
         match outcome {
             // Unless the client broke off, the store may have taken fewer
             // bytes than were hashed: what it kept before still counts.
@@ -291,6 +312,7 @@ impl Upload {
             stage,
             staged,
             hasher,
+            held,
             _claim,
             _working,
         } = self;
@@ -311,6 +333,11 @@ impl Upload {
         staged.publish(&layout::blob_data(&canonical)).await?;
         repository.trust_new(digest, &canonical).await?;
         repository.link_blob(digest, &canonical).await?;
+        let added = match held {
+            Some(_) => Change::default(),
+            None => Change::unique(hasher.size()),
+        };
+        repository.note_committed(&stage, added);
         repository.store().discard(&stage).await?;
         open.end(&stage);
         Ok(())

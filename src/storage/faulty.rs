@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Aside, ByteStream, Child, Created, Key, Meta, Object, Prefix, Reading, Space, Stage,
+    Aside, ByteStream, Child, Created, Hold, Key, Meta, Object, Prefix, Reading, Space, Stage,
     StorageError, Store, Upload,
 };
 
@@ -23,6 +23,11 @@ pub(crate) enum Verb {
     Create,
     Delete,
     SetAside,
+    Post,
+    Withdraw,
+    Settle,
+    Hold,
+    Tidy,
     DeleteAll,
     Children,
     Exists,
@@ -43,13 +48,17 @@ impl Verb {
     /// Whether the method changes the store.
     pub(crate) fn writes(self) -> bool {
         use Verb::{
-            Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Probe, Publish, Put, SetAside,
+            Append, Begin, Create, Delete, DeleteAll, Discard, Keep, Post, Probe, Publish, Put,
+            SetAside, Tidy, Withdraw,
         };
         matches!(
             self,
             Put | Create
                 | Delete
                 | SetAside
+                | Post
+                | Withdraw
+                | Tidy
                 | DeleteAll
                 | Begin
                 | Append
@@ -130,6 +139,16 @@ impl Faulty {
     pub(crate) fn revive(&self) {
         *self.script.dead_after.lock().unwrap() = None;
         self.script.rules.lock().unwrap().clear();
+    }
+
+    /// Waits for a call of `verb` whose path contains `part`.
+    pub(crate) async fn reached(&self, verb: Verb, part: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let is_it = |call: &Call| call.verb == verb && call.path.contains(part);
+        while !self.script.calls.lock().unwrap().iter().any(is_it) {
+            assert!(tokio::time::Instant::now() < deadline, "no {verb:?} {part}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// The calls since the last time this was asked.
@@ -225,6 +244,31 @@ impl Store for Faulty {
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
         let act = self.inner.set_aside(key, to, version);
         self.script.call(Verb::SetAside, key.as_str(), act).await
+    }
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Post, key.as_str(), self.inner.post(key, content))
+            .await
+    }
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Withdraw, key.as_str(), self.inner.withdraw(key))
+            .await
+    }
+    async fn settle(&self) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Settle, "", self.inner.settle())
+            .await
+    }
+    async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
+        self.script
+            .call(Verb::Hold, key.as_str(), self.inner.hold(key))
+            .await
+    }
+    async fn tidy(&self, prefix: &Prefix) -> Result<(), StorageError> {
+        self.script
+            .call(Verb::Tidy, prefix.as_str(), self.inner.tidy(prefix))
+            .await
     }
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {
         let act = self.inner.delete_all(prefix);

@@ -17,6 +17,7 @@
 //!   wharf/store-id                                        wharf: which store this is, a UUID
 //!   wharf/scrub                                           wharf: how far the scrub is
 //!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
+//!   wharf/usage/{totals,measured/<n>,changes/<id>}        wharf: what repositories hold, see `registry::usage`
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
 //!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
@@ -32,6 +33,7 @@ const REPOSITORIES: &str = "docker/registry/v2/repositories";
 const BLOBS: &str = "docker/registry/v2/blobs";
 const QUARANTINE: &str = "docker/registry/v2/wharf/quarantine";
 const COLLECTION: &str = "docker/registry/v2/wharf/gc";
+const USAGE: &str = "docker/registry/v2/wharf/usage";
 const PIECES: &str = "docker/registry/v2/wharf/pieces";
 
 /// The name of one object. Its components never are `.` or `..`, since only
@@ -98,6 +100,18 @@ impl Prefix {
     /// The prefix without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The directory around the prefix that stays when it is empty: an
+    /// algorithm's of `blobs`, else `repositories` or `wharf`.
+    pub(super) fn floor(&self) -> &str {
+        let components = match self.0.strip_prefix(BLOBS) {
+            Some(_) => 5,
+            None => 4,
+        };
+        let mut ends = self.0.match_indices('/').map(|(at, _)| at);
+        let end = ends.nth(components - 1).unwrap_or(self.0.len());
+        self.0.get(..end).unwrap_or(&self.0)
     }
 }
 
@@ -404,4 +418,29 @@ pub fn collector() -> Key {
 /// When the last collection was, and what came of it.
 pub fn collections() -> Key {
     Key(format!("{COLLECTION}/record"))
+}
+
+/// What the last collection measured in all.
+pub fn usage_totals() -> Key {
+    Key(format!("{USAGE}/totals"))
+}
+
+/// The pieces of what it measured of the repositories, one child each.
+pub fn usage_pieces() -> Prefix {
+    Prefix(format!("{USAGE}/measured"))
+}
+
+/// One piece of what it measured of the repositories.
+pub fn usage_piece(index: usize) -> Key {
+    Key(format!("{USAGE}/measured/{index}"))
+}
+
+/// What has changed since, one child for each process.
+pub fn usage_changes() -> Prefix {
+    Prefix(format!("{USAGE}/changes"))
+}
+
+/// What one process has changed since.
+pub fn usage_changed_by(id: &UploadId) -> Key {
+    Key(format!("{USAGE}/changes/{id}"))
 }

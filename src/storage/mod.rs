@@ -81,36 +81,27 @@ pub trait Store: Send + Sync + 'static {
     /// moved too.
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError>;
 
-    /// Puts up a record that every process sees on return, but which a power cut
-    /// may take: for what only matters while somebody runs.
-    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
-        self.put(key, content).await
-    }
+    /// Puts up a record, atomically, that every process sees on return; a power
+    /// cut may take it, or leave another content of it. For what only matters
+    /// while somebody runs.
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError>;
 
     /// Removes what [`Store::post`] put up; absent is success. A power cut may
     /// bring it back.
-    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
-        self.delete(key).await
-    }
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError>;
 
     /// Waits until everything that any call could see before this one, written
     /// or removed by whichever process, is durable.
-    async fn settle(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
+    async fn settle(&self) -> Result<(), StorageError>;
 
     /// Has `key` for this process alone until the hold is dropped or the process
-    /// is gone, whatever way it ended.
-    async fn hold(&self, _key: &Key) -> Result<Hold, StorageError> {
-        Ok(Hold::Unknown)
-    }
+    /// is gone, whatever way it ended. The key is used for nothing else.
+    async fn hold(&self, key: &Key) -> Result<Hold, StorageError>;
 
     /// Removes what is left of directories without content, below a prefix and
     /// from it upwards; nothing where the store has no directories. Whoever
-    /// writes there meanwhile makes them anew.
-    async fn tidy(&self, _prefix: &Prefix) -> Result<(), StorageError> {
-        Ok(())
-    }
+    /// writes there meanwhile makes them anew. A power cut may bring them back.
+    async fn tidy(&self, prefix: &Prefix) -> Result<(), StorageError>;
 
     /// Removes everything under a prefix; absent is success; durable on return.
     /// Not atomic: a reader may see part of it gone.
@@ -257,7 +248,7 @@ pub enum Created {
 pub enum Hold {
     /// Nobody else has it, in any process. Dropping this gives it back.
     Held(Box<dyn Send + Sync>),
-    /// A process that lives has it.
+    /// A process that lives has it, perhaps this one.
     Taken,
     /// This store can't tell who lives.
     Unknown,

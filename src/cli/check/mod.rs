@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::CONFIGURATION;
 use super::ask;
-use super::config::{environment, found, variable};
+use super::config::variable;
+use super::store::{Place, StoreArgs};
 use crate::app::storage::open;
 use crate::app::upstream::Upstream;
 use crate::auth::password::Password;
-use crate::config::Config;
 use crate::registry::check::{Checker, Checkpoint, Observer, Options, Rate, Report, Source};
 use crate::registry::{self, Registry};
 use crate::storage::{Settings, files};
@@ -33,9 +33,6 @@ const FOUND_PROBLEMS: u8 = 3;
 
 /// It was asked to stop (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
-
-/// File operations at once, for the directory of `--data`.
-const THREADS: usize = 25;
 
 /// Things that are looked at at once in a bucket, whose answers take their time.
 const BUCKET_JOBS: usize = 8;
@@ -49,10 +46,8 @@ const PASSWORD: &str = "WHARF_FROM_PASSWORD";
     after_help = "Exit codes: 0 all is well, 1 it could not be checked, 2 wrong usage, 3 found problems, 78 the configuration can't be used, 130 interrupted."
 )]
 pub struct CheckArgs {
-    /// The configuration that the server is started with; else the one that
-    /// REGISTRY_CONFIGURATION_PATH names; without either, the data directory
-    #[arg(conflicts_with = "data")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Mend what can be mended: damaged bytes are set aside, never removed
     #[arg(long)]
     repair: bool,
@@ -80,9 +75,6 @@ pub struct CheckArgs {
     /// A certificate (PEM) of the authority that --from trusts, beside the system's
     #[arg(long, value_name = "FILE", requires = "from")]
     from_ca: Option<PathBuf>,
-    /// The data directory of a server without a configuration
-    #[arg(long, default_value = "wharf-data")]
-    data: PathBuf,
 }
 
 /// Why the command could not do its work, and how it ends.
@@ -116,7 +108,7 @@ pub fn run(args: CheckArgs) -> ExitCode {
 }
 
 fn plan(args: &CheckArgs) -> Result<Plan, Refused> {
-    let (storage, registry) = settings(args).map_err(Refused::Configuration)?;
+    let Place { storage, registry } = args.store.place().map_err(Refused::Configuration)?;
     if args.repair && registry.read_only {
         return Err(Refused::Configuration(
             "storage.maintenance.readonly is on, so nothing may be repaired; leave out --repair, or give a configuration without it".to_owned(),
@@ -135,31 +127,6 @@ fn plan(args: &CheckArgs) -> Result<Plan, Refused> {
         resume,
         from,
     })
-}
-
-fn settings(args: &CheckArgs) -> Result<(Settings, registry::Settings), String> {
-    let Some(found) = found(args.config.as_deref(), variable) else {
-        if !args.data.is_dir() {
-            return Err(format!(
-                "there is no data directory {}; name another with --data, or a configuration",
-                args.data.display()
-            ));
-        }
-        let files = files::Settings {
-            root: args.data.clone(),
-            max_threads: THREADS,
-            sync: files::SyncMode::Full,
-        };
-        return Ok((Settings::Files(files), registry::Settings::default()));
-    };
-    let loaded = Config::read(&found.path, environment()).map_err(|error| error.to_string())?;
-    let config = loaded.config;
-    if let Settings::Files(files) = &config.storage
-        && !files.root.is_dir()
-    {
-        return Err(format!("there is no directory {}", files.root.display()));
-    }
-    Ok((config.storage, config.registry))
 }
 
 fn source(args: &CheckArgs) -> Result<Option<Arc<dyn Source>>, String> {

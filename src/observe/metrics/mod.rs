@@ -6,6 +6,7 @@ mod requests;
 mod room;
 mod scrub;
 mod storage;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +19,12 @@ use prometheus_client::registry::Registry;
 pub use requests::{Finished, InFlight};
 pub use scrub::ScrubMetrics;
 pub(super) use storage::StorageTimes;
+pub use usage::Held;
 
 use self::process::Process;
 use self::requests::RequestMetrics;
 use self::room::{RoomMetrics, Watched};
+use self::usage::UsageMetrics;
 use crate::storage::Room;
 
 /// The type of what [`Metrics::text`] returns.
@@ -38,6 +41,7 @@ struct Inner {
     scrub: ScrubMetrics,
     damaged: Counter,
     room: Watched,
+    usage: UsageMetrics,
 }
 
 impl Metrics {
@@ -61,6 +65,8 @@ impl Metrics {
         registry.register_collector(Box::new(Process));
         let room = Watched::default();
         registry.register_collector(Box::new(RoomMetrics(room.clone())));
+        let usage = UsageMetrics::default();
+        registry.register_collector(Box::new(usage.clone()));
         Self(Arc::new(Inner {
             registry,
             requests,
@@ -68,6 +74,7 @@ impl Metrics {
             scrub,
             damaged,
             room,
+            usage,
         }))
     }
 
@@ -91,6 +98,11 @@ impl Metrics {
     pub fn watch_room(&self, room: Room) {
         // One process has one store.
         let _ = self.0.room.set(room);
+    }
+
+    /// Shows what is held.
+    pub fn show_usage(&self, held: Held) {
+        self.0.usage.set(held);
     }
 
     /// The exposition, of [`CONTENT_TYPE`].

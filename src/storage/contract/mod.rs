@@ -6,6 +6,7 @@
 //! shows the order of writes.
 
 pub(crate) mod aside;
+pub(crate) mod passing;
 pub(crate) mod prefixes;
 pub(crate) mod records;
 pub(crate) mod uploads;
@@ -40,6 +41,11 @@ macro_rules! stamp_contract {
             }
             aside {
                 set_aside_moves_the_version_that_was_seen, set_aside_leaves_every_other_version,
+            }
+            passing {
+                a_post_is_seen_by_all_until_it_is_withdrawn, a_post_is_never_seen_in_part,
+                many_posts_and_withdrawals_at_once, a_hold_is_one_holders_until_it_is_dropped,
+                tidy_leaves_what_has_content, tidy_tolerates_writers,
             }
             prefixes {
                 delete_all_takes_everything_below, delete_all_tolerates_writers,

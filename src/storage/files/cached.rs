@@ -61,6 +61,11 @@ impl Lookup {
         Self { local: false }
     }
 
+    /// Whether only this machine uses the file system.
+    pub(super) fn is_local(self) -> bool {
+        self.local
+    }
+
     /// Opens what lies at `path` for reading, not following a final symlink.
     pub(super) fn open(self, path: &Path) -> Cached<File> {
         self.lookup(path, OFlags::RDONLY | OFlags::NONBLOCK)

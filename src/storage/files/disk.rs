@@ -54,6 +54,21 @@ pub(super) trait Disk: Send + Sync + 'static {
     /// removes from it meanwhile; absent is success.
     fn remove_tree(&self, dir: &Path) -> io::Result<()>;
 
+    /// Removes a directory in which nothing is.
+    fn rmdir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Waits until everything that was written to the file system of `root`, or
+    /// removed from it, is on the medium, whoever did it.
+    fn settle(&self, root: &Path) -> io::Result<()>;
+
+    /// Tells a directory from every other one that has had its path, or will;
+    /// `None` if that can't be told, or not yet.
+    fn identity(&self, dir: &Path) -> Option<Identity>;
+
+    /// Whether processes on other machines may use the file system at the same
+    /// time, so that a lock here says nothing of them.
+    fn is_shared(&self) -> bool;
+
     /// What lies at a path, not following a final symlink.
     fn stat(&self, path: &Path) -> io::Result<Status>;
 
@@ -100,7 +115,8 @@ pub(super) trait OpenFile: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
 
     /// Becomes its only writer until it is closed; false while there is another.
-    fn lock(&self) -> bool;
+    /// An error is a file system's that has no locks.
+    fn lock(&self) -> io::Result<bool>;
 
     /// Asks for a range of bytes, `from..to`, to be written to the medium in its own time.
     fn start_write_back(&self, from: u64, to: u64) {
@@ -133,6 +149,15 @@ pub(super) struct Listed<'a> {
     pub(super) name: OsString,
     /// Whether it is a directory's, or a symlink's to one.
     pub(super) is_dir: &'a dyn Fn() -> bool,
+}
+
+/// Which directory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Its device and inode, which is used again when it is gone.
+    pub(super) inode: (u64, u64),
+    /// When it was made.
+    pub(super) born: SystemTime,
 }
 
 /// What a name stands for.

@@ -23,11 +23,12 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::disk::{Disk, Making, Next, OpenFile, write_all};
 use super::fault::{during, is_absent};
-use super::known::{Known, Moment};
+use super::known::{Known, Unknown};
 use super::latch::Latch;
 use crate::oci::UploadId;
 use crate::storage::Created;
@@ -36,7 +37,11 @@ use crate::storage::Created;
 pub(super) const TEMPORARY: &str = ".tmp";
 
 /// How often directories may vanish under one write before it gives up.
-const ATTEMPTS: usize = 64;
+const ATTEMPTS: u32 = 64;
+
+/// Once more of it before each attempt, so that whoever removes directories all
+/// the time is not met every time.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// No write takes so long: an older temporary file has no writer any more.
 pub(super) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
@@ -52,11 +57,8 @@ pub(super) struct Durable {
     latch: Latch,
 }
 
-/// The directories above a new name that must be synced after it.
-pub(super) struct Above {
-    unsynced: Vec<PathBuf>,
-    since: Moment,
-}
+/// The directories above a new name that must be synced after it, deepest first.
+pub(super) struct Above(Vec<Unknown>);
 
 impl Durable {
     /// Writes below `root`, which must exist durably.
@@ -87,10 +89,9 @@ impl Durable {
     /// Replaces a file.
     pub(super) fn put(&self, target: &Path, content: &[u8]) -> io::Result<()> {
         let ((), above) = self.place(target, || {
-            let temporary = self.write_temporary(target, content)?;
-            self.disk.rename(&temporary, target).inspect_err(|_| {
-                let _ = self.disk.unlink(&temporary);
-            })
+            let temporary =
+                self.write_temporary(target, content, |file, path| self.disk.sync(file, path))?;
+            self.name(&temporary, target)
         })?;
         self.sync_above(target, above)?;
         self.sweep(parent(target), SystemTime::now());
@@ -114,6 +115,38 @@ impl Durable {
         self.sync_above(target, above)
     }
 
+    /// Replaces a file without waiting for the medium. It must cost little: no
+    /// directory is made before one is found missing, nothing is swept.
+    pub(super) fn post(&self, target: &Path, content: &[u8]) -> io::Result<()> {
+        self.check_writable()?;
+        let act = || {
+            let temporary = self.write_temporary(target, content, |_, _| Ok(()))?;
+            self.name(&temporary, target)
+        };
+        match act() {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.place(target, act).map(drop),
+            outcome => outcome.map_err(|error| during("write", target, &error)),
+        }
+    }
+
+    /// Removes a file without waiting for the medium; absent is success.
+    pub(super) fn withdraw(&self, target: &Path) -> io::Result<()> {
+        self.check_writable()?;
+        match self.disk.unlink(target) {
+            Err(error) if !is_absent(&error) => Err(during("remove", target, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until all that was written or removed is on the medium. A failure
+    /// counts as a directory's: any name may be among what was lost.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        self.check_writable()?;
+        let settled = self.disk.settle(&self.root);
+        self.counted(&self.root, settled)
+            .map_err(|error| during("sync all of", &self.root, &error))
+    }
+
     /// Waits until the content of a file is on the medium.
     pub(super) fn sync(&self, file: &dyn OpenFile, path: &Path) -> io::Result<()> {
         self.disk
@@ -134,11 +167,8 @@ impl Durable {
     /// Removes a directory with everything below it.
     pub(super) fn delete_all(&self, dir: &Path) -> io::Result<()> {
         self.check_writable()?;
-        self.known.forget(dir);
         let removed = self.disk.remove_tree(dir);
-        let outcome = removed.map_err(|error| during("remove", dir, &error));
-        self.known.forget(dir);
-        outcome?;
+        removed.map_err(|error| during("remove", dir, &error))?;
         self.sync_nearest(parent(dir))
     }
 
@@ -151,25 +181,39 @@ impl Durable {
     ) -> io::Result<(T, Above)> {
         self.check_writable()?;
         let mut vanished = io::Error::from(ErrorKind::NotFound);
-        for _ in 0..ATTEMPTS {
-            let dir = parent(target);
-            let ancestors = dir.ancestors().take_while(|above| *above != self.root);
-            let (unsynced, since) = self.known.unknown(ancestors);
-            let done = unsynced
+        let dir = parent(target);
+        let ancestors = || dir.ancestors().take_while(|above| *above != self.root);
+        let mut missing = self.known.unheard(ancestors());
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                thread::sleep(PAUSE * attempt);
+            }
+            let done = missing
                 .iter()
                 .rev()
                 .try_for_each(|missing| self.mkdir(missing))
                 .and_then(|()| act());
             match done {
-                Ok(value) => return Ok((value, Above { unsynced, since })),
+                Ok(value) => return Ok((value, self.above(ancestors(), missing.len()))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    self.known.forget_around(dir);
+                    missing = ancestors().collect();
                     vanished = error;
                 }
                 Err(error) => return Err(during("write", target, &error)),
             }
         }
         Err(during("write", target, &vanished))
+    }
+
+    /// What is to be synced above a new name: the directories that aren't known
+    /// as they are now, since somebody may have removed one and made another
+    /// before the name was given, and the first `made`.
+    fn above<'a>(&self, ancestors: impl Iterator<Item = &'a Path> + Clone, made: usize) -> Above {
+        let identify = |dir: &Path| self.disk.identity(dir);
+        let mut unknown = self.known.unknown(ancestors.clone(), identify);
+        let rest = ancestors.take(made).skip(unknown.len());
+        unknown.extend(rest.map(|dir| (dir.to_owned(), None)));
+        Above(unknown)
     }
 
     fn mkdir(&self, dir: &Path) -> io::Result<()> {
@@ -182,7 +226,7 @@ impl Durable {
     /// Makes a new name durable, and the directories above it.
     fn sync_above(&self, target: &Path, above: Above) -> io::Result<()> {
         let mut dirs = vec![parent(target)];
-        dirs.extend(above.unsynced.iter().map(|dir| parent(dir)));
+        dirs.extend(above.0.iter().map(|(dir, _)| parent(dir)));
         for (outcome, dir) in self.disk.sync_dirs(&dirs).into_iter().zip(dirs) {
             match self.counted(dir, outcome) {
                 // Removed since, with what was written: that comes after this write.
@@ -192,7 +236,7 @@ impl Durable {
                 _ => {}
             }
         }
-        self.known.remember(above.unsynced, above.since);
+        self.known.remember(above.0);
         Ok(())
     }
 
@@ -217,7 +261,8 @@ impl Durable {
         if self.sync_existing(target)? {
             return Ok(Created::Exists);
         }
-        let temporary = self.write_temporary(target, content)?;
+        let temporary =
+            self.write_temporary(target, content, |file, path| self.disk.sync(file, path))?;
         let linked = self.disk.link(&temporary, target);
         let _ = self.disk.unlink(&temporary);
         match linked {
@@ -248,14 +293,26 @@ impl Durable {
         }
     }
 
-    fn write_temporary(&self, target: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    /// Gives a temporary file its name, or removes it.
+    fn name(&self, temporary: &Path, target: &Path) -> io::Result<()> {
+        self.disk.rename(temporary, target).inspect_err(|_| {
+            let _ = self.disk.unlink(temporary);
+        })
+    }
+
+    fn write_temporary(
+        &self,
+        target: &Path,
+        content: &[u8],
+        finish: impl FnOnce(&dyn OpenFile, &Path) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
         let temporary = temporary(target);
         let written = self
             .disk
             .open_to_write(&temporary, Making::New)
             .and_then(|file| {
                 write_all(&*file, &[content], 0)?;
-                self.disk.sync(&*file, &temporary)
+                finish(&*file, &temporary)
             });
         match written {
             Ok(()) => Ok(temporary),
@@ -285,15 +342,18 @@ impl Durable {
             }
         });
         for leftover in leftovers {
-            let abandoned = self.disk.stat(&leftover).is_ok_and(|status| {
-                let age = now.duration_since(status.modified);
-                status.is_file && age.is_ok_and(|age| age > ABANDONED)
-            });
-            if abandoned {
-                let _ = self.disk.unlink(&leftover);
-            }
+            remove_abandoned(&*self.disk, &leftover, now);
         }
     }
+}
+
+/// Removes a temporary file that has no writer any more; whether it is gone.
+pub(super) fn remove_abandoned(disk: &dyn Disk, leftover: &Path, now: SystemTime) -> bool {
+    let abandoned = disk.stat(leftover).is_ok_and(|status| {
+        let age = now.duration_since(status.modified);
+        status.is_file && age.is_ok_and(|age| age > ABANDONED)
+    });
+    abandoned && disk.unlink(leftover).is_ok()
 }
 
 /// A new name beside `target`, as registry:2 makes them.

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Mutex;
 
 use super::*;
-use crate::storage::files::disk::{Handle, Listed, Status};
+use crate::storage::files::disk::{Handle, Identity, Listed, Status};
 use crate::storage::files::posix::Posix;
 use crate::storage::files::stage::Session;
+use crate::storage::files::tidy::tidy;
 use crate::storage::{StorageError, layout};
 
 /// The real disk, which notes every step and fails those it is told to.
@@ -75,6 +77,23 @@ impl Disk for Recorder {
     }
     fn remove_tree(&self, dir: &Path) -> io::Result<()> {
         self.posix.remove_tree(dir)
+    }
+    fn rmdir(&self, dir: &Path) -> io::Result<()> {
+        self.step("rmdir", dir, || self.posix.rmdir(dir))
+    }
+    fn settle(&self, root: &Path) -> io::Result<()> {
+        self.step("settle", root, || self.posix.settle(root))
+    }
+    /// Of directories that were made just now too.
+    fn identity(&self, dir: &Path) -> Option<Identity> {
+        let meta = fs::metadata(dir).ok()?;
+        Some(Identity {
+            inode: (meta.dev(), meta.ino()),
+            born: meta.created().unwrap_or(SystemTime::UNIX_EPOCH),
+        })
+    }
+    fn is_shared(&self) -> bool {
+        self.posix.is_shared()
     }
     fn stat(&self, path: &Path) -> io::Result<Status> {
         self.posix.stat(path)
@@ -223,6 +242,62 @@ fn delete_is_synced_even_if_somebody_else_was_quicker() {
 }
 
 #[test]
+fn a_post_waits_for_nothing_and_makes_nothing_durable() {
+    let rig = Rig::new();
+    let post = rig.path("a/b/intent");
+    rig.durable.post(&post, b"one").unwrap();
+    let order = [
+        "make /a/b/intent.tmp",
+        "unlink /a/b/intent.tmp",
+        "mkdir /a",
+        "mkdir /a/b",
+        "make /a/b/intent.tmp",
+        "rename to /a/b/intent",
+    ];
+    assert_eq!(rig.steps(), order);
+    rig.durable.post(&post, b"two").unwrap();
+    let order = ["make /a/b/intent.tmp", "rename to /a/b/intent"];
+    assert_eq!(rig.steps(), order);
+    assert_eq!(fs::read(&post).unwrap(), b"two");
+    for _ in 0..2 {
+        rig.durable.withdraw(&post).unwrap();
+        assert_eq!(rig.steps(), ["unlink /a/b/intent"]);
+    }
+    // A write syncs the directories that the post has made.
+    rig.durable.put(&rig.path("a/b/link"), b"").unwrap();
+    let steps = rig.steps();
+    assert_eq!(steps[steps.len() - 3..], ["sync /a/b", "sync /a", "sync /"]);
+    rig.durable.settle().unwrap();
+    assert_eq!(rig.steps(), ["settle /"]);
+}
+
+#[test]
+fn a_post_that_fails_leaves_nothing() {
+    let rig = Rig::new();
+    rig.durable.put(&rig.path("a/link"), b"").unwrap();
+    rig.fail("rename to /a/intent", ErrorKind::StorageFull);
+    let error = rig.durable.post(&rig.path("a/intent"), b"x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    assert_eq!(rig.names("a"), ["link"]);
+}
+
+#[test]
+fn a_directory_that_somebody_else_made_anew_is_synced_again() {
+    let rig = Rig::new();
+    rig.durable.put(&rig.path("a/b/link"), b"").unwrap();
+    fs::remove_dir_all(rig.path("a/b")).unwrap();
+    // Keeps the inode from being used again at once.
+    fs::create_dir(rig.path("a/c")).unwrap();
+    fs::create_dir(rig.path("a/b")).unwrap();
+    rig.steps();
+    rig.durable.put(&rig.path("a/b/link"), b"").unwrap();
+    assert!(
+        rig.steps()
+            .ends_with(&["sync /a/b".into(), "sync /a".into()])
+    );
+}
+
+#[test]
 fn a_failed_sync_is_not_tried_again_and_leaves_nothing() {
     let rig = Rig::new();
     let link = rig.path("a/link");
@@ -290,6 +365,10 @@ fn after_three_directories_failed_to_sync_nothing_is_written() {
         rig.durable.adopt(&rig.path("a/link"), &target),
         rig.durable.delete(&rig.path("a/link")),
         rig.durable.delete_all(&rig.path("a")),
+        rig.durable.post(&target, b""),
+        rig.durable.withdraw(&rig.path("a/link")),
+        rig.durable.settle(),
+        tidy(&rig.durable, &rig.path("a"), rig.durable.root()),
     ];
     for refusal in refusals {
         let error = refusal.unwrap_err();

@@ -12,6 +12,7 @@ mod cached;
 mod disk;
 mod durable;
 mod fault;
+mod hold;
 mod known;
 mod latch;
 mod list;
@@ -23,6 +24,7 @@ mod root;
 pub(crate) mod simulated;
 mod stage;
 mod survey;
+mod tidy;
 mod together;
 mod workers;
 
@@ -45,7 +47,7 @@ use self::stage::Session;
 pub use self::survey::{Oddity, Survey};
 use self::workers::Workers;
 use super::{
-    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    Aside, Child, Created, Hold, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
     StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
@@ -181,6 +183,37 @@ impl Store for Files {
         let (from, to) = (self.path(key.as_str()), self.path(to.as_str()));
         let version = *version;
         self.run(move |durable| aside::set_aside(durable, &from, &to, &version))
+            .await
+    }
+
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        let path = self.path(key.as_str());
+        self.run(move |durable| durable.post(&path, &content).map_err(unwritten))
+            .await
+    }
+
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
+        let path = self.path(key.as_str());
+        self.run(move |durable| durable.withdraw(&path).map_err(unwritten))
+            .await
+    }
+
+    async fn settle(&self) -> Result<(), StorageError> {
+        self.run(|durable| durable.settle().map_err(unwritten))
+            .await
+    }
+
+    async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
+        if !self.writable {
+            return Ok(Hold::Unknown);
+        }
+        let path = self.path(key.as_str());
+        self.run(move |durable| hold::hold(durable, &path)).await
+    }
+
+    async fn tidy(&self, prefix: &Prefix) -> Result<(), StorageError> {
+        let (path, floor) = (self.path(prefix.as_str()), self.path(prefix.floor()));
+        self.run(move |durable| tidy::tidy(durable, &path, &floor).map_err(unwritten))
             .await
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::cached::Cached;
-use super::disk::{Disk, Handle, Listed, Making, Next, OpenFile, Status};
+use super::disk::{Disk, Handle, Identity, Listed, Making, Next, OpenFile, Status};
 
 /// A file system whose calls aren't interrupted. Reads and writes at an offset
 /// go to the file itself: see [`super::disk::write_all`].
@@ -56,6 +56,22 @@ impl<D: Disk> Disk for Patient<D> {
 
     fn remove_tree(&self, dir: &Path) -> io::Result<()> {
         again(|| self.0.remove_tree(dir))
+    }
+
+    fn rmdir(&self, dir: &Path) -> io::Result<()> {
+        again(|| self.0.rmdir(dir))
+    }
+
+    fn settle(&self, root: &Path) -> io::Result<()> {
+        again(|| self.0.settle(root))
+    }
+
+    fn identity(&self, dir: &Path) -> Option<Identity> {
+        self.0.identity(dir)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
     }
 
     fn stat(&self, path: &Path) -> io::Result<Status> {

@@ -6,14 +6,20 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Advice, CWD, OFlags, RenameFlags};
 
 use super::cached::{Cached, Lookup, read_some};
-use super::disk::{Disk, Handle, Listed, Making, Next, OpenFile, Status};
+use super::disk::{Disk, Handle, Identity, Listed, Making, Next, OpenFile, Status};
 use super::fault::is_absent;
 use super::together::Together;
 use crate::oci::UploadId;
+
+/// File systems stamp what is made with a clock that ticks, every 10 ms at the
+/// slowest: of two directories made within a tick one could be taken for the
+/// other. So none that is younger is told apart.
+const TICK: Duration = Duration::from_millis(20);
 
 /// `sync` of the configuration: whether writes wait for the medium.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +37,7 @@ pub(super) struct Posix {
     sync: SyncMode,
     lookup: Lookup,
     together: Together,
+    settling: Together,
     boot: OnceLock<Vec<u8>>,
 }
 
@@ -41,6 +48,7 @@ impl Posix {
             sync,
             lookup: Lookup::new(root),
             together: Together::default(),
+            settling: Together::default(),
             boot: OnceLock::new(),
         }
     }
@@ -52,6 +60,7 @@ impl Posix {
             sync: SyncMode::Full,
             lookup: Lookup::never(),
             together: Together::default(),
+            settling: Together::default(),
             boot: OnceLock::new(),
         }
     }
@@ -149,6 +158,35 @@ impl Disk for Posix {
         outcome
     }
 
+    fn rmdir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn settle(&self, root: &Path) -> io::Result<()> {
+        match self.sync {
+            SyncMode::Full => self.settling.sync(root, || {
+                let opened = File::open(root)?;
+                Ok(rustix::fs::syncfs(&opened)?)
+            }),
+            SyncMode::None => Ok(()),
+        }
+    }
+
+    /// The inode may be another directory's by now, but then it was made later.
+    fn identity(&self, dir: &Path) -> Option<Identity> {
+        let meta = fs::metadata(dir).ok()?;
+        let born = meta.created().ok()?;
+        let age = SystemTime::now().duration_since(born).ok()?;
+        (age > TICK).then_some(Identity {
+            inode: (meta.dev(), meta.ino()),
+            born,
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        !self.lookup.is_local()
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Status> {
         describe(&fs::symlink_metadata(path)?)
     }
@@ -217,9 +255,12 @@ impl OpenFile for File {
         self.sync_all()
     }
 
-    /// A file system without locks has nobody to wait for.
-    fn lock(&self) -> bool {
-        !matches!(self.try_lock(), Err(TryLockError::WouldBlock))
+    fn lock(&self) -> io::Result<bool> {
+        match self.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Linux starts to write the dirty pages of a range that is said to be

@@ -41,7 +41,7 @@ use self::fault::{absent, advice, chain, failed};
 use self::read::{Remote, Scattered, meta};
 use self::upload::ObjectUpload;
 use super::{
-    Aside, Child, Created, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
+    Aside, Child, Created, Hold, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
     StorageError, Store, Upload,
 };
 use crate::oci::UploadId;
@@ -269,6 +269,30 @@ impl Store for Objects {
 
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
         self.move_version(key, to, version).await
+    }
+
+    async fn post(&self, key: &Key, content: Bytes) -> Result<(), StorageError> {
+        self.put(key, content).await
+    }
+
+    async fn withdraw(&self, key: &Key) -> Result<(), StorageError> {
+        self.delete(key).await
+    }
+
+    /// What can be seen is durable.
+    async fn settle(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Nothing here ends with a process.
+    async fn hold(&self, _: &Key) -> Result<Hold, StorageError> {
+        Ok(Hold::Unknown)
+    }
+
+    /// There are no directories; a store that shows some nevertheless has its
+    /// listings corrected.
+    async fn tidy(&self, _: &Prefix) -> Result<(), StorageError> {
+        Ok(())
     }
 
     async fn delete_all(&self, prefix: &Prefix) -> Result<(), StorageError> {

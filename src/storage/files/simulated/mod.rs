@@ -5,6 +5,7 @@
 
 mod random;
 mod tree;
+mod visits;
 
 use std::collections::HashSet;
 use std::io::{self, IoSlice};
@@ -17,8 +18,9 @@ use rustix::io::Errno;
 
 pub(crate) use self::random::Random;
 use self::tree::{Inode, Tree};
+use self::visits::Visits;
 use super::Files;
-use super::disk::{Disk, Handle, Listed, Making, Next, OpenFile, Status};
+use super::disk::{Disk, Handle, Identity, Listed, Making, Next, OpenFile, Status};
 use super::patient::Patient;
 use super::workers::Workers;
 
@@ -29,6 +31,8 @@ pub(crate) struct Machine {
     boot: Arc<Vec<u8>>,
     /// What a fork notes of the time that it was taken at.
     moment: Arc<AtomicU64>,
+    /// What others do between the calls that come through this handle.
+    visits: Visits,
 }
 
 struct Inside {
@@ -104,6 +108,7 @@ impl Machine {
                 format!("boot {:>20}", BOOTS.fetch_add(1, Ordering::Relaxed)).into_bytes(),
             ),
             moment: Arc::default(),
+            visits: Visits::default(),
         }
     }
 
@@ -112,6 +117,25 @@ impl Machine {
     pub(crate) fn started(&self, seed: Option<u64>) -> Files {
         let disk = Arc::new(Patient(self.clone()));
         Files::over(disk, PathBuf::from("/"), Workers::inline(seed))
+    }
+
+    /// The same one, used by another process.
+    pub(crate) fn another(&self) -> Self {
+        Self {
+            visits: Visits::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Somebody else acts before the `n`-th call of this process from now on,
+    /// counted from 1.
+    pub(crate) fn visit(&self, n: u64, act: impl FnOnce() + Send + 'static) {
+        self.visits.plan(n, act);
+    }
+
+    /// The visits that are still to come.
+    pub(crate) fn visits_left(&self) -> usize {
+        self.visits.left()
     }
 
     /// Takes forks before one in so many changing calls.
@@ -191,6 +215,7 @@ impl Machine {
     }
 
     fn called(&self, changes: bool, writes: bool) -> (MutexGuard<'_, Inside>, Option<Fault>) {
+        self.visits.before_call();
         let mut inside = self.inside();
         inside.calls += 1;
         if changes {
@@ -323,6 +348,31 @@ impl Disk for Machine {
         self.call(true)?.tree.rmdir(dir)
     }
 
+    fn rmdir(&self, dir: &Path) -> io::Result<()> {
+        self.call(true)?.tree.rmdir(dir)
+    }
+
+    fn settle(&self, _root: &Path) -> io::Result<()> {
+        let mut inside = self.call(true)?;
+        if inside.lie != Lie::Everything {
+            inside.tree.sync_all();
+        }
+        Ok(())
+    }
+
+    /// No inode is used again. Nothing is asked of the disk.
+    fn identity(&self, dir: &Path) -> Option<Identity> {
+        let inode = self.inside().tree.find(dir).ok()?;
+        Some(Identity {
+            inode: (0, inode as u64),
+            born: UNIX_EPOCH,
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Status> {
         let inside = self.call(false)?;
         let inode = inside.tree.find(path)?;
@@ -420,10 +470,10 @@ impl OpenFile for SimulatedFile {
         Ok(())
     }
 
-    fn lock(&self) -> bool {
+    fn lock(&self) -> io::Result<bool> {
         let free = self.machine.inside().locked.insert(self.inode);
         self.locks.fetch_or(free, Ordering::Relaxed);
-        free
+        Ok(free)
     }
 }
 

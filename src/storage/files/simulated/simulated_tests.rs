@@ -99,6 +99,27 @@ fn a_sync_after_one_that_failed_means_nothing() {
 }
 
 #[test]
+fn settling_makes_durable_what_anybody_did() {
+    let machine = Machine::new();
+    for dir in ["/d", "/e"] {
+        machine.mkdir(Path::new(dir)).unwrap();
+    }
+    written(&machine, "/d/a", "x");
+    written(&machine, "/gone", "y");
+    machine.settle(Path::new("/")).unwrap();
+    machine.unlink(Path::new("/gone")).unwrap();
+    machine
+        .rename(Path::new("/d/a"), Path::new("/e/a"))
+        .unwrap();
+    machine.settle(Path::new("/")).unwrap();
+    assert_eq!(after_crashes(&machine), texts(["/e/a=x"]));
+    machine.lie(Lie::Everything);
+    machine.unlink(Path::new("/e/a")).unwrap();
+    machine.settle(Path::new("/")).unwrap();
+    assert_eq!(after_crashes(&machine), texts(["", "/e/a=x"]));
+}
+
+#[test]
 fn calls_fail_when_they_are_told_to() {
     let machine = Machine::new();
     machine.fail(1, Fault::Short);

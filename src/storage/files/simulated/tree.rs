@@ -214,6 +214,21 @@ impl Tree {
         self.unsynced = waiting;
     }
 
+    /// Everything reaches the medium.
+    pub(super) fn sync_all(&mut self) {
+        for inode in 0..self.nodes.len() {
+            match &*self.nodes[inode] {
+                Node::File(_) => self.sync(inode),
+                Node::Dir(_) => {}
+            }
+        }
+        for change in std::mem::take(&mut self.unsynced) {
+            for slot in &change.0 {
+                self.put_on_medium(slot);
+            }
+        }
+    }
+
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let (source, source_name) = self.place(from)?;
         let (target, target_name) = self.place(to)?;
