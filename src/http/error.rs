@@ -220,7 +220,7 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, message)
             }
             Error::Interrupted { .. } => Self::bad_request(ErrorCode::BlobUploadInvalid, message),
-            Error::Stopped | Error::DeleteRuns(_) => {
+            Error::Stopped | Error::DeleteRuns(_) | Error::PushTookTooLong => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
                     .with(RETRY_AFTER, HeaderValue::from_static("1"))
             }

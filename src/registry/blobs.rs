@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::gc::Condemned;
 use super::integrity::{Integrity, Verdict};
 use super::usage::Change;
 use super::{Error, Registry, Repository};
@@ -65,14 +66,16 @@ impl Repository {
     ) -> Result<BlobSource, Error> {
         let unknown = || Error::BlobUnknown(digest.clone());
         let canonical = self.held_blob(digest).await?.ok_or_else(unknown)?;
-        let key = layout::blob_data(&canonical);
-        if let Some(address) = self.store().address(&key).await? {
+        let data = layout::blob_data(&canonical);
+        if self.store().address(&data).await?.is_some() {
             // The store's own word for a blob that is gone is none that clients know.
-            let meta = self.store().head(&key).await?.ok_or_else(unknown)?;
+            let located = self.registry.located(&canonical).await?;
+            let (key, meta) = located.ok_or_else(unknown)?;
             if self.integrity().verdict(digest, meta.version) == Verdict::Damaged {
                 return Err(unknown());
             }
-            if meta.assembled {
+            let address = self.store().address(&key).await?;
+            if let Some(address) = address.filter(|_| meta.assembled) {
                 let size = meta.size;
                 return Ok(BlobSource::Elsewhere { address, size });
             }
@@ -87,9 +90,8 @@ impl Repository {
         canonical: &Digest,
         reading: Reading,
     ) -> Result<Blob, Error> {
-        let data = layout::blob_data(canonical);
         let unknown = || Error::BlobUnknown(digest.clone());
-        let object = self.store().open(&data, reading).await?;
+        let object = self.registry.open_content(canonical, reading).await?;
         let object = object.ok_or_else(unknown)?;
         match self.judged(digest, &object).await? {
             Verdict::Damaged => Err(unknown()),
@@ -121,13 +123,24 @@ impl Repository {
         digest: &Digest,
         canonical: &Digest,
     ) -> Result<Option<Meta>, Error> {
-        let data = layout::blob_data(canonical);
-        let Some(meta) = self.store().head(&data).await? else {
+        let anywhere = Condemned::default();
+        self.sound_meta_beside(digest, canonical, &anywhere).await
+    }
+
+    /// The same, of bytes under a name that is not condemned.
+    pub(super) async fn sound_meta_beside(
+        &self,
+        digest: &Digest,
+        canonical: &Digest,
+        condemned: &Condemned,
+    ) -> Result<Option<Meta>, Error> {
+        let located = self.registry.located_beside(canonical, condemned).await?;
+        let Some((key, meta)) = located else {
             return Ok(None);
         };
         let mut verdict = self.integrity().verdict(digest, meta.version);
         if verdict == Verdict::Unknown && meta.size <= self.settings().examined {
-            let Some(object) = self.store().open(&data, Reading::Whole).await? else {
+            let Some(object) = self.store().open(&key, Reading::Whole).await? else {
                 return Ok(None);
             };
             verdict = self.judged(digest, &object).await?;
@@ -139,7 +152,7 @@ impl Repository {
     pub(super) async fn trust_new(&self, digest: &Digest, canonical: &Digest) -> Result<(), Error> {
         // Elsewhere the look would cost more than it saves.
         if self.settings().examined > 0
-            && let Some(meta) = self.store().head(&layout::blob_data(canonical)).await?
+            && let Some((_, meta)) = self.registry.located(canonical).await?
         {
             self.integrity().passed(canonical, meta.version);
             if digest != canonical {
@@ -205,11 +218,7 @@ impl Repository {
             return Ok(true);
         }
         let present = match digest.algorithm() {
-            Algorithm::Sha256 => self
-                .store()
-                .head(&layout::blob_data(digest))
-                .await?
-                .is_some(),
+            Algorithm::Sha256 => self.registry.located(digest).await?.is_some(),
             // Only links know the canonical digest.
             Algorithm::Sha512 => true,
         };

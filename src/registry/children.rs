@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use futures_util::stream::{self, StreamExt as _};
 
+use super::gc::Pushing;
 use super::{Children, Error, Repository};
 use crate::oci::{Algorithm, Digest, Manifest};
 use crate::storage::layout;
@@ -58,9 +59,13 @@ impl Repository {
     /// Looks again whether all children of an index that was just written are
     /// there, if deletes must leave them: one on another replica may have looked
     /// for the index before it was there.
-    pub(super) async fn check_children_stayed(&self, manifest: &Manifest) -> Result<(), Error> {
+    pub(super) async fn check_children_stayed(
+        &self,
+        manifest: &Manifest,
+        pushing: &Pushing,
+    ) -> Result<(), Error> {
         if self.settings().delete_children == Children::Refuse && manifest.media_type.is_index() {
-            self.check_parts(manifest).await?;
+            self.check_needs(manifest, pushing).await?;
         }
         Ok(())
     }

@@ -78,14 +78,14 @@ impl Repository {
         delete: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let key = layout::deleting(&self.name, &UploadId::random().to_string());
-        match self.store().put(&key, Bytes::new()).await {
+        match self.store().post(&key, Bytes::new()).await {
             // Nobody can push meanwhile, and a delete is what makes room.
             Err(StorageError::Full(_)) => return delete.await,
             outcome => outcome?,
         }
         let deleted = delete.await;
         // Left there, it delays pushes for a minute.
-        if let Err(error) = self.store().delete(&key).await {
+        if let Err(error) = self.store().withdraw(&key).await {
             tracing::warn!(repository = %self.name, %error, "the announcement of a delete stays for a minute");
         }
         deleted

@@ -70,6 +70,21 @@ pub enum Error {
     /// The manifest needs content that is not in this repository.
     #[error("the manifest needs content that is not in this repository: push it first")]
     PartsUnknown(Vec<Digest>),
+    /// The quota does not allow it.
+    #[error(
+        "the quota of `{quota}` is {}, of which {} are used or being uploaded, and this needs {} more: delete images that nobody needs, which counts once `wharf gc` has collected them, or ask the registry's administrator for more (quotas)",
+        readable(*size), readable(*used), readable(*needs)
+    )]
+    QuotaExceeded {
+        /// The pattern of repositories that share it.
+        quota: String,
+        /// Its bytes.
+        size: u64,
+        /// The bytes of it that are taken.
+        used: u64,
+        /// The bytes that were asked for.
+        needs: u64,
+    },
     /// The tag can be neither moved nor removed.
     #[error(
         "tag {tag} of {repository} is immutable ({rule}) and names {named}, so it can be neither moved nor removed: use another tag, or ask the registry's administrator to change the rule"
@@ -94,21 +109,6 @@ pub enum Error {
         /// An index that names it.
         index: Digest,
     },
-    /// The quota does not allow it.
-    #[error(
-        "the quota of `{quota}` is {}, of which {} are used or being uploaded, and this needs {} more: delete images that nobody needs, which counts once `wharf gc` has collected them, or ask the registry's administrator for more (quotas)",
-        readable(*size), readable(*used), readable(*needs)
-    )]
-    QuotaExceeded {
-        /// The pattern of repositories that share it.
-        quota: String,
-        /// Its bytes.
-        size: u64,
-        /// The bytes of it that are taken.
-        used: u64,
-        /// The bytes that were asked for.
-        needs: u64,
-    },
     /// Deletes are switched off.
     #[error("deleting is switched off")]
     DeleteDisabled,
@@ -126,6 +126,10 @@ pub enum Error {
     /// Manifests of the repository are being deleted, and go on being.
     #[error("manifests of {0} are being deleted at the moment: push again")]
     DeleteRuns(RepositoryName),
+    /// The push of a manifest took so long that its intent was taken for that of
+    /// a process that died.
+    #[error("this push took longer than a push may: push again")]
+    PushTookTooLong,
     /// The server stops while it was writing.
     #[error("the registry is stopping")]
     Stopped,

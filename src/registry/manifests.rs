@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::children::Looked;
+use super::gc::Pushing;
 use super::usage::Change;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, Manifest, ManifestType, Reference, Tag};
@@ -92,53 +93,22 @@ impl Repository {
         uncancelled(async move {
             let _shared = repository.locks().share(&repository.name).await;
             repository.check_movable(&tags, &digest).await?;
-            let size = content.len() as u64;
-            let ((), added) = futures_util::try_join!(
-                repository.check_parts(&manifest),
-                repository.would_add(&digest, &tags, size),
-            )?;
-            let charge = repository.charge(added.bytes().unsigned_abs()).await?;
-            repository
-                .commit_manifest(&manifest, content, &digest, &canonical, &tags)
-                .await?;
-            charge.done(added);
-            Ok(())
+            let intent = repository.intent(&manifest, &digest, &canonical).await?;
+            let pushing = Pushing::begin(&repository.registry, intent).await?;
+            let push = Push {
+                repository: &repository,
+                manifest: &manifest,
+                digest: &digest,
+                canonical: &canonical,
+                tags: &tags,
+                pushing: &pushing,
+            };
+            let pushed = push.run(content).await;
+            pushing.end().await;
+            pushed
         })
         .await?;
         Ok(put)
-    }
-
-    /// Content first, then what makes it a manifest of this repository, then
-    /// the names that people pull it by. What counts for nothing while the
-    /// repository doesn't hold the manifest, its entry among referrers and the
-    /// tags' histories, goes beside the content: were it written after the
-    /// link, a power cut could leave a manifest that can be pulled and is
-    /// missing among its subject's referrers.
-    async fn commit_manifest(
-        &self,
-        manifest: &Manifest,
-        content: Bytes,
-        digest: &Digest,
-        canonical: &Digest,
-        tags: &[Tag],
-    ) -> Result<(), Error> {
-        let size = content.len() as u64;
-        let mut content = Some(content);
-        for _ in 0..ATTEMPTS {
-            futures_util::try_join!(
-                self.put_content(canonical, content.take()),
-                self.record_referrer(manifest, digest, size),
-                try_join_all(tags.iter().map(|tag| self.record_tag(tag, digest))),
-            )?;
-            self.link_revision(digest, canonical).await?;
-            self.name_manifest(digest, tags).await?;
-            self.deletes_ended().await?;
-            self.check_children_stayed(manifest).await?;
-            if self.stands(digest, tags).await? {
-                return Ok(());
-            }
-        }
-        Err(Error::DeleteRuns(self.name.clone()))
     }
 
     /// What the repository will hold more with this manifest and these tags.
@@ -157,15 +127,6 @@ impl Repository {
             },
         }
         .with_tags(tags))
-    }
-
-    /// Stores a manifest's bytes, unless that was done.
-    async fn put_content(&self, canonical: &Digest, content: Option<Bytes>) -> Result<(), Error> {
-        if let Some(content) = content {
-            let data = layout::blob_data(canonical);
-            self.store().put(&data, content).await?;
-        }
-        Ok(())
     }
 
     /// Points tags at a manifest that is in place. The immutable ones come first:
@@ -239,14 +200,14 @@ impl Repository {
         let content = match digest.algorithm() {
             // Its own bytes' place is known: no need to wait for the link.
             Algorithm::Sha256 => {
-                let data = layout::blob_data(digest);
-                let (held, content) = futures_util::try_join!(self.held_manifest(digest), async {
-                    Ok(self.store().get(&data).await?)
-                })?;
+                let (held, content) = futures_util::try_join!(
+                    self.held_manifest(digest),
+                    self.registry.content(digest)
+                )?;
                 held.and(content)
             }
             Algorithm::Sha512 => match self.held_manifest(digest).await? {
-                Some(canonical) => self.store().get(&layout::blob_data(&canonical)).await?,
+                Some(canonical) => self.registry.content(&canonical).await?,
                 None => None,
             },
         };
@@ -263,8 +224,8 @@ impl Repository {
     /// Looks at damaged content again, which says so once for each version.
     async fn denounce(&self, digest: &Digest) -> Result<(), Error> {
         if let Some(canonical) = self.held_manifest(digest).await? {
-            let data = layout::blob_data(&canonical);
-            if let Some(object) = self.store().open(&data, Reading::Whole).await? {
+            let opened = self.registry.open_content(&canonical, Reading::Whole);
+            if let Some(object) = opened.await? {
                 let examined = self.integrity().examine(digest, &object).await;
                 examined.map_err(StorageError::Unavailable)?;
             }
@@ -283,5 +244,76 @@ impl Repository {
         self.registry
             .set_link(&layout::revision_link(&self.name, digest), canonical)
             .await
+    }
+}
+
+/// The push of one manifest; its steps are those of [`super::gc`].
+struct Push<'a> {
+    repository: &'a Repository,
+    manifest: &'a Manifest,
+    digest: &'a Digest,
+    canonical: &'a Digest,
+    tags: &'a [Tag],
+    pushing: &'a Pushing,
+}
+
+impl Push<'_> {
+    async fn run(&self, content: Bytes) -> Result<(), Error> {
+        let repository = self.repository;
+        let size = content.len() as u64;
+        // P2: what removes links here is over before anything is looked for.
+        repository.deletes_ended().await?;
+        // P3
+        let ((), added) = futures_util::try_join!(
+            repository.check_needs(self.manifest, self.pushing),
+            repository.would_add(self.digest, self.tags, size),
+        )?;
+        let charge = repository.charge(added.bytes().unsigned_abs()).await?;
+        self.commit(content).await?;
+        charge.done(added);
+        Ok(())
+    }
+
+    /// Content first, then what makes it a manifest of this repository, then
+    /// the names that people pull it by. What counts for nothing while the
+    /// repository doesn't hold the manifest, its entry among referrers and the
+    /// tags' histories, goes beside the content: were it written after the
+    /// link, a power cut could leave a manifest that can be pulled and is
+    /// missing among its subject's referrers.
+    async fn commit(&self, content: Bytes) -> Result<(), Error> {
+        let (repository, digest, tags) = (self.repository, self.digest, self.tags);
+        let size = content.len() as u64;
+        let mut content = Some(content);
+        for _ in 0..ATTEMPTS {
+            // P4
+            futures_util::try_join!(
+                self.put_content(content.take()),
+                repository.record_referrer(self.manifest, digest, size),
+                try_join_all(tags.iter().map(|tag| repository.record_tag(tag, digest))),
+            )?;
+            // P5
+            repository.link_revision(digest, self.canonical).await?;
+            // P7, P6: from here on every collection sees the link.
+            self.pushing.stands().await?;
+            repository.name_manifest(digest, tags).await?;
+            repository.deletes_ended().await?;
+            repository
+                .check_children_stayed(self.manifest, self.pushing)
+                .await?;
+            if repository.stands(digest, tags).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::DeleteRuns(repository.name.clone()))
+    }
+
+    /// Stores the manifest's bytes, unless that was done.
+    async fn put_content(&self, content: Option<Bytes>) -> Result<(), Error> {
+        let Some(content) = content else {
+            return Ok(());
+        };
+        let registry = &self.repository.registry;
+        let place = registry.place(self.canonical, self.pushing.condemned());
+        Ok(registry.store().put(&place.await?, content).await?)
     }
 }

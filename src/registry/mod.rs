@@ -11,6 +11,7 @@ mod blobs;
 mod catalog;
 pub mod check;
 mod children;
+mod content;
 #[cfg(test)]
 mod crashes;
 mod deleting;

@@ -330,7 +330,8 @@ impl Upload {
         let canonical = hasher.canonical();
         // Replaces what may be there already: these bytes were just verified,
         // those may be torn.
-        staged.publish(&layout::blob_data(&canonical)).await?;
+        let place = repository.registry.place_of_upload(&canonical).await?;
+        staged.publish(&place).await?;
         repository.trust_new(digest, &canonical).await?;
         repository.link_blob(digest, &canonical).await?;
         let added = match held {

@@ -227,6 +227,11 @@ fn referrers(repository: &RepositoryName, subject: &Digest) -> Prefix {
     ))
 }
 
+/// The referrers of every subject of a repository.
+pub fn all_referrers(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_referrers"))
+}
+
 /// The referrers of one subject whose own digests use one algorithm.
 pub fn referrers_by(repository: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> Prefix {
     Prefix(format!(
@@ -285,6 +290,13 @@ pub fn blob_shard(algorithm: Algorithm, shard: &str) -> Prefix {
 /// which [`piece_digest`] reads.
 pub fn pieces() -> Prefix {
     Prefix(PIECES.to_owned())
+}
+
+/// The digest and key in a child's name of [`pieces`].
+pub fn piece_of(name: &str) -> Option<(Digest, Key)> {
+    let digest = piece_digest(name)?;
+    let key = blob_data(&digest);
+    Some((digest, key))
 }
 
 /// The digest in a child's name of [`pieces`].
@@ -363,6 +375,17 @@ pub fn blob_named(digest: &Digest, name: &str) -> Option<Key> {
         }
         None => None,
     }
+}
+
+/// The blobs that were written under another name than `data`: a child for each
+/// canonical digest's hex part.
+pub fn written_again() -> Prefix {
+    Prefix(format!("{COLLECTION}/again"))
+}
+
+/// Notes that a blob was written under another name.
+pub fn again(digest: &Digest) -> Key {
+    Key(format!("{COLLECTION}/again/{}", digest.hex()))
 }
 
 /// What the pushes of manifests under way are about to need, one child each.

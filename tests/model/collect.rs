@@ -89,62 +89,56 @@ impl Config {
             }
             Collect::R1 if self.weak == Weak::RunRegisteredLate => {
                 let condemned = self.batch(me.candidates, me.batch);
-                go(&|| "R1 begins".into(), Collect::R3, &|next| {
+                go(&|| "R1 begins".into(), Collect::R2, &|next| {
                     next.collectors[c].condemned = condemned;
                 });
             }
-            Collect::R1 => go(
-                &|| format!("R1 registers run {run}"),
-                Collect::R2,
-                &|next| {
-                    next.runs |= 1 << run;
-                },
-            ),
-            Collect::R2 => {
-                let stands = state.marks >> mark & 1 == 1 || self.weak == Weak::MarkNotLookedAt;
-                let reads = match self.weak {
-                    Weak::RunWithoutIntents | Weak::PushedBeforeIntents => Collect::R4,
-                    _ => Collect::R3,
+            Collect::R1 => {
+                let condemned = self.batch(me.candidates, me.batch);
+                let at = match self.weak {
+                    Weak::RunWithoutIntents | Weak::PushedBeforeIntents => Collect::R3,
+                    _ => Collect::R2,
                 };
-                let at = if stands { reads } else { Collect::R7 };
-                go(
-                    &|| format!("R2 its mark {}", if stands { "stands" } else { "is gone" }),
-                    at,
-                    &|next| {
-                        let me = &mut next.collectors[c];
-                        me.condemned = if stands {
-                            self.batch(me.candidates, me.batch)
-                        } else {
-                            0
-                        };
-                    },
-                );
+                go(&|| format!("R1 registers run {run}"), at, &|next| {
+                    next.runs |= 1 << run;
+                    next.collectors[c].condemned = condemned;
+                });
             }
-            Collect::R3 => {
+            Collect::R2 => {
                 let reached = state.pushes(self, state.intents);
                 let at = if self.weak == Weak::PushedBeforeIntents {
-                    Collect::R5
-                } else {
                     Collect::R4
+                } else {
+                    Collect::R3
                 };
-                go(&|| "R3 reads intents".into(), at, &|next| {
+                go(&|| "R2 reads intents".into(), at, &|next| {
                     let me = &mut next.collectors[c];
                     me.condemned = without(me.condemned, reached);
                 });
             }
-            Collect::R4 => {
+            Collect::R3 => {
                 let reached = state.pushes(self, state.pushed[mark]);
-                let at = if self.weak == Weak::PushedBeforeIntents {
-                    Collect::R3
-                } else {
-                    Collect::R5
+                let at = match self.weak {
+                    Weak::PushedBeforeIntents => Collect::R2,
+                    Weak::MarkNotLookedAt => Collect::R5,
+                    _ => Collect::R4,
                 };
-                go(&|| "R4 reads what was pushed".into(), at, &|next| {
+                go(&|| "R3 reads what was pushed".into(), at, &|next| {
                     if self.weak == Weak::RunRegisteredLate {
                         next.runs |= 1 << run;
                     }
                     let me = &mut next.collectors[c];
                     me.condemned = without(me.condemned, reached);
+                });
+            }
+            Collect::R4 => {
+                let stands = state.marks >> mark & 1 == 1;
+                let at = if stands { Collect::R5 } else { Collect::R7 };
+                let what = if stands { "stands" } else { "is gone" };
+                go(&|| format!("R4 its mark {what}"), at, &|next| {
+                    if !stands {
+                        next.collectors[c].condemned = 0;
+                    }
                 });
             }
             Collect::R5 if state.decided >> run & 1 == 1 => {
