@@ -91,7 +91,7 @@ async fn an_index_that_came_after_the_first_look_is_found_by_the_second() {
     let rig = Rig::new();
     let digest = push(&rig.replicas[1], child()).await.unwrap();
     // The announcement is written after the first look.
-    let delete = rig.delete_slowly(&digest, Verb::Put, "/_deletes/").await;
+    let delete = rig.delete_slowly(&digest, Verb::Post, "/_deletes/").await;
     let index = push(&rig.replicas[1], parent()).await.unwrap();
     let refused = delete.await.unwrap();
     assert!(
