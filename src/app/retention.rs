@@ -148,7 +148,7 @@ impl Retention {
             Err(error) => tracing::warn!(%error, "retention goes on later"),
         }
         remember(registry, &mut record).await;
-        LOOK
+        registry.settings().retention.interval
     }
 }
 

@@ -76,13 +76,13 @@ pub async fn examine(settings: &Settings, read_only: bool) -> Result<Report, Unu
     }
 }
 
-/// How long a removal may keep pushes waiting: its announcement is taken for one
-/// of a dead process after 2 s on files and after 60 s in an object store, where
-/// one look takes longer, too.
+/// How long a removal may keep pushes waiting, which give up after 10 s. Its
+/// announcement is taken for one of a dead process after 2 s on files and after
+/// 60 s in an object store, where one look takes longer, too.
 pub fn patience(settings: &Settings) -> Duration {
     match settings {
         Settings::Files(_) => Duration::from_secs(1),
-        Settings::Object(_) => Duration::from_secs(20),
+        Settings::Object(_) => Duration::from_secs(8),
     }
 }
 

@@ -465,7 +465,7 @@ impl Registry {
     }
 
     /// A manifest's bytes, read; `None` if they are gone.
-    async fn manifest_of(
+    pub(super) async fn manifest_of(
         &self,
         repository: &RepositoryName,
         digest: &Digest,

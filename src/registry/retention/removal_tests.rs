@@ -18,14 +18,18 @@ use super::remove::{Removal, Removed};
 use super::settings::{Keep, Rule};
 use super::view::View;
 use super::{Failure, Observer, Options};
-use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName, UploadId};
+use crate::registry::gc::Intent;
 use crate::registry::{Registry, Repository, Settings};
+use crate::storage::faulty::Faulty;
 use crate::storage::files::{self, Files};
+use crate::storage::{Store as _, layout};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 struct Rig {
     dir: TempDir,
+    store: Arc<Faulty>,
     registry: Registry,
     repository: Repository,
 }
@@ -39,7 +43,7 @@ impl Rig {
             max_threads: 25,
             sync: files::SyncMode::None,
         };
-        let store = Arc::new(Files::open(&settings).unwrap());
+        let store = Faulty::new(Arc::new(Files::open(&settings).unwrap()));
         let mut settings = Settings::default();
         settings.retention.rules.push(Rule {
             place: "config.yml:7".to_owned(),
@@ -51,7 +55,7 @@ impl Rig {
             },
             untagged: None,
         });
-        let registry = Registry::new(store, settings);
+        let registry = Registry::new(store.clone(), settings);
         let repository = registry.repository(&"team/app".parse().unwrap());
         let config = Algorithm::Sha256.digest(b"{}");
         let content = stream::iter([Ok(Bytes::from_static(b"{}"))]);
@@ -59,6 +63,7 @@ impl Rig {
         config.await.unwrap();
         Self {
             dir,
+            store,
             registry,
             repository,
         }
@@ -185,7 +190,7 @@ async fn what_a_plan_says_goes() {
         .dir
         .path()
         .join("docker/registry/v2/repositories/team/app/_referrers");
-    assert_eq!(links(&records), [] as [PathBuf; 0]);
+    assert!(!records.exists());
     assert!(rig.planned().await.1.is_empty());
 }
 
@@ -261,6 +266,96 @@ async fn what_is_pulled_meanwhile_stays() {
     assert_eq!((removed.tags, removed.manifests, removed.spared), (1, 1, 2));
     assert_eq!(rig.tags().await, ["old"]);
     assert!(rig.is_there(&digest).await);
+}
+
+/// A push by another replica has looked for its parts, and writes nothing yet.
+#[tokio::test]
+async fn what_a_push_under_way_needs_stays() {
+    for before_the_plan in [true, false] {
+        let rig = Rig::new().await;
+        let (one, other) = (image("one"), image("other"));
+        let children = [rig.put("", &one).await, rig.put("", &other).await];
+        rig.put("old", &index(&[one, other])).await;
+        rig.age();
+        let mut planned = None;
+        if !before_the_plan {
+            planned = Some(rig.planned().await);
+        }
+        let intent = Intent {
+            repository: rig.repository.name().clone(),
+            digest: Algorithm::Sha256.digest(b"the new index"),
+            parts: vec![children[0].clone()],
+            cells: Vec::new(),
+            children: Vec::new(),
+        };
+        let intent = serde_json::to_vec(&intent).unwrap().into();
+        let key = layout::intent(&UploadId::random());
+        rig.store.post(&key, intent).await.unwrap();
+        let planned = match planned {
+            Some(planned) => planned,
+            None => rig.planned().await,
+        };
+        let removed = rig.removed(planned).await;
+        assert_eq!((removed.tags, removed.manifests), (1, 2));
+        assert!(rig.is_there(&children[0]).await && !rig.is_there(&children[1]).await);
+    }
+}
+
+/// Whatever the last write before a crash was: what is left is whole, and the
+/// next run does the rest.
+#[tokio::test]
+async fn a_removal_that_stops_after_any_write_leaves_nothing_half() {
+    for writes in 0.. {
+        let rig = Rig::new().await;
+        let [one, both, other] = ["one", "both", "other"].map(image);
+        for child in [&one, &both, &other] {
+            rig.put("", child).await;
+        }
+        let inner = index(&[one, both.clone()]);
+        rig.put("", &inner).await;
+        let outer = rig.put("old", &index(&[inner, other])).await;
+        let kept = rig.put("keep", &index(&[both])).await;
+        let signed = rig.put("", &signature("of it", &outer)).await;
+        rig.put("", &signature("of that", &signed)).await;
+        rig.put(&format!("sha256-{}.sig", outer.hex()), &image("a tag's"))
+            .await;
+        rig.put("", &signature("kept", &kept)).await;
+        rig.age();
+        let (before, _) = rig.planned().await;
+        let (view, planned) = rig.planned().await;
+        assert_eq!((planned.going().count(), planned.manifests.len()), (2, 7));
+        rig.store.die_after(writes);
+        let policy = rig.policy();
+        let batch = Duration::from_secs(30);
+        let removal = Removal::new(&rig.repository, &policy, &planned, view, batch);
+        let (_, outcome) = removal.run(&CancellationToken::new()).await;
+        rig.store.revive();
+        let (view, _) = rig.planned().await;
+        for tagged in view.tags.values() {
+            assert!(rig.is_there(&tagged.digest).await, "after {writes} writes");
+        }
+        for digest in view.manifests.keys() {
+            for (bond, other) in before.graph.bonds(digest) {
+                let whole = view.manifests.contains_key(other);
+                assert!(whole, "after {writes} writes: {bond:?} {other} of {digest}");
+            }
+        }
+        // Whatever lost its tag only is without one now.
+        let mut policy = rig.policy();
+        policy.untagged = Some(DAY);
+        let view = View::of(&rig.repository).await.unwrap();
+        let rest = plan(&view, &policy, None);
+        let removal = Removal::new(&rig.repository, &policy, &rest, view, batch);
+        removal.run(&CancellationToken::new()).await.1.unwrap();
+        let (view, rest) = rig.planned().await;
+        assert!(rest.is_empty(), "after {writes} writes: {rest:?}");
+        assert_eq!((view.tags.len(), view.manifests.len()), (1, 3));
+        if outcome.is_ok() {
+            assert!(writes > 20);
+            return;
+        }
+        assert!(writes < 200, "a removal of so many writes");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use super::decide::Policy;
 use super::plan::Plan;
 use super::steps::{Step, levels};
 use super::view::View;
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
+use crate::registry::usage::Change;
 use crate::registry::{PullTimes, Repository};
 use crate::storage::layout;
 
@@ -89,7 +90,20 @@ impl<'a> Removal<'a> {
                 }
             }
         }
-        (self.removed, Ok(()))
+        let tidied = self.tidy().await;
+        (self.removed, tidied)
+    }
+
+    /// Leaves no directories behind, which the next run would look into.
+    async fn tidy(&self) -> Result<(), Failure> {
+        let Self { repository, .. } = self;
+        let store = repository.store();
+        store.tidy(&layout::manifests(&repository.name)).await?;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let referrers = layout::subjects_by(&repository.name, algorithm);
+            store.tidy(&referrers).await?;
+        }
+        Ok(())
     }
 
     /// Does the first of these steps; says how many.
@@ -130,7 +144,11 @@ impl<'a> Removal<'a> {
             try_join_all(due.iter().map(|step| self.remove(step))).await?;
             for step in due {
                 match step {
-                    Step::Tag(_) => self.removed.tags += 1,
+                    Step::Tag(_) => {
+                        self.removed.tags += 1;
+                        let change = Change::default().with_tags(-1);
+                        self.repository.note_usage(change);
+                    }
                     Step::Manifest(digest) => {
                         self.removed.manifests += 1;
                         // Whoever pushes it from now on makes it a new one.

@@ -70,26 +70,11 @@ impl Registry {
             options,
             observer,
         };
-        let mut report = Report::default();
-        if let Some(name) = &options.repository {
-            run.repository(name, &mut report).await;
-            return Ok(report);
+        let report = run.all().await?;
+        if !options.dry_run {
+            self.flush_usage().await?;
         }
-        let mut after: Option<RepositoryName> = None;
-        loop {
-            let after_name = after.as_ref().map(RepositoryName::as_str);
-            let page = self.directories(after_name, AT_ONCE).await?;
-            for name in &page {
-                if options.stop.is_cancelled() {
-                    return Ok(report);
-                }
-                run.repository(name, &mut report).await;
-            }
-            match page.into_iter().nth(AT_ONCE - 1) {
-                Some(last) => after = Some(last),
-                None => return Ok(report),
-            }
-        }
+        Ok(report)
     }
 }
 
@@ -102,6 +87,29 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    async fn all(&self) -> Result<Report, Error> {
+        let mut report = Report::default();
+        if let Some(name) = &self.options.repository {
+            self.repository(name, &mut report).await;
+            return Ok(report);
+        }
+        let mut after: Option<RepositoryName> = None;
+        loop {
+            let after_name = after.as_ref().map(RepositoryName::as_str);
+            let page = self.registry.directories(after_name, AT_ONCE).await?;
+            for name in &page {
+                if self.options.stop.is_cancelled() {
+                    return Ok(report);
+                }
+                self.repository(name, &mut report).await;
+            }
+            match page.into_iter().nth(AT_ONCE - 1) {
+                Some(last) => after = Some(last),
+                None => return Ok(report),
+            }
+        }
+    }
+
     async fn repository(&self, name: &RepositoryName, report: &mut Report) {
         report.repositories += 1;
         let rule = match self.by {

@@ -14,8 +14,8 @@ use crate::storage::{Key, Meta, Prefix, Version, layout};
 /// Things that are looked at, at once.
 const AT_ONCE: usize = 16;
 
-/// Names that one look lists.
-const LISTED: usize = 1000;
+/// Names that one look lists: a volume reads the whole directory for each.
+const LISTED: usize = 50_000;
 
 /// A tag and what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,6 +215,9 @@ impl Repository {
     /// What pushes to this repository that are under way are about to need:
     /// their manifests and what those name.
     pub(super) async fn pushing(&self) -> Result<HashSet<Digest>, Failure> {
-        Ok(HashSet::new())
+        let intents = self.registry.intents().await?.into_iter();
+        let own = intents.filter(|intent| intent.repository == self.name);
+        let needed = own.flat_map(|intent| intent.parts.into_iter().chain([intent.digest]));
+        Ok(needed.collect())
     }
 }
