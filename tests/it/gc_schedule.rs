@@ -94,7 +94,7 @@ fn what_was_deleted_is_freed_by_itself() {
 }
 
 #[test]
-fn it_begins_and_ends_with_sighup() {
+fn it_begins_with_sighup() {
     let volume = TempDir::new().unwrap();
     let server = Registry::with().config(&yaml(volume.path(), "")).start();
     let repo = Repo::on(&server, "reread");
