@@ -82,7 +82,7 @@ pub async fn examine(settings: &Settings, read_only: bool) -> Result<Report, Unu
 pub fn patience(settings: &Settings) -> Duration {
     match settings {
         Settings::Files(_) => Duration::from_secs(1),
-        Settings::Object(_) => Duration::from_secs(5),
+        Settings::Object(_) => Duration::from_secs(8),
     }
 }
 

@@ -67,6 +67,7 @@ mod referrers;
 mod reloads;
 mod restarts;
 mod retention;
+mod retention_race;
 mod rm_command;
 mod scrub;
 mod secrets;

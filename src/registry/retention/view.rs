@@ -14,8 +14,8 @@ use crate::storage::{Key, Meta, Prefix, Version, layout};
 /// Things that are looked at, at once.
 const AT_ONCE: usize = 16;
 
-/// Names that one look lists.
-const LISTED: usize = 1000;
+/// Names that one look lists: a volume reads the whole directory for each.
+const LISTED: usize = 50_000;
 
 /// A tag and what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
