@@ -97,6 +97,7 @@ mod costs;
 mod faults;
 mod harness;
 mod hops;
+mod quotas;
 mod redirects;
 mod replicas;
 mod retention;
