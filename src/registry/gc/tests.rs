@@ -14,7 +14,7 @@ use super::{Collector, Failure, Observer, Options, Report};
 use crate::oci::{Algorithm, Digest, Reference};
 use crate::registry::{Error, Reading, Registry, Repository, Settings};
 use crate::storage::files::{self, Files};
-use crate::storage::{ByteStream, Store as _, layout};
+use crate::storage::{ByteStream, layout};
 
 struct Rig {
     dir: TempDir,
