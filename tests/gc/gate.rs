@@ -27,7 +27,6 @@ pub struct Gate(Arc<Mutex<Inside>>);
 struct Inside {
     stops: Vec<Stop>,
     hidden: Option<&'static str>,
-    seen: Vec<String>,
 }
 
 /// A call that is to be held back once.
@@ -69,11 +68,6 @@ impl Gate {
         self.inside().hidden = Some(prefix);
     }
 
-    /// Every call so far, for whoever wonders.
-    pub fn seen(&self) -> Vec<String> {
-        self.inside().seen.clone()
-    }
-
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +80,6 @@ impl Gate {
     async fn pass(&self, verb: &'static str, key: &str) {
         let stop = {
             let mut inside = self.inside();
-            inside.seen.push(format!("{verb} {key}"));
             let wanted = |stop: &Stop| stop.verb == verb && key.contains(&stop.part);
             let place = inside.stops.iter().position(wanted);
             place.map(|place| inside.stops.remove(place))
@@ -106,11 +99,6 @@ impl Held {
             .recv_timeout(PATIENCE)
             .unwrap_or_else(|error| panic!("nobody came to `{}`: {error}", self.what));
         self
-    }
-
-    /// Whether they are there by now.
-    pub fn is_reached(&self) -> bool {
-        self.reached.try_recv().is_ok()
     }
 
     /// Lets them go.

@@ -28,7 +28,7 @@ fn fill_and_delete(server: &Registry) {
             repo.put(&format!("v{number}"), IMAGE, &image).expect(201);
             let mut about = content::image(&[]);
             about["subject"] = descriptor(IMAGE, &image);
-            about["annotations"] = json!({"number": number});
+            about["annotations"] = json!({"number": number.to_string()});
             let about = bytes(&about);
             repo.put(&sha256(&about), IMAGE, &about).expect(201);
             let index = bytes(&content::index(&[(IMAGE, &image)]));

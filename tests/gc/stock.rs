@@ -8,13 +8,13 @@ use crate::content::{IMAGE, INDEX, LAYER, bytes, descriptor, index, sha256};
 use crate::random::Random;
 
 /// Layers, and images of one to three of them.
-const LAYERS: usize = 10;
-const IMAGES: usize = 16;
-const INDEXES: usize = 4;
-const REFERRERS: usize = 6;
+const LAYERS: usize = 40;
+const IMAGES: usize = 60;
+const INDEXES: usize = 8;
+const REFERRERS: usize = 12;
 
 /// The largest layer, in bytes.
-const LARGEST: usize = 60_000;
+const LARGEST: usize = 40_000;
 
 /// A blob.
 pub struct Blob {

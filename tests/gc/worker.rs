@@ -9,6 +9,9 @@ use crate::client::{Client, Unknown};
 /// Tags in a repository of one's own.
 const TAGS: usize = 5;
 
+/// The most manifests that it holds for longer.
+const MOST: usize = 5;
+
 /// The repository that all share.
 const COMMON: &str = "soak/all";
 
@@ -77,6 +80,10 @@ impl<'a> Worker<'a> {
     }
 
     fn act(&mut self) -> Result<(), Unknown> {
+        // What everybody held nobody could collect.
+        if self.held.len() > MOST {
+            return self.delete_manifest();
+        }
         let random = &mut self.client.random;
         let any = self.client.stock.any(random);
         let image = self.client.stock.an_image(random);
