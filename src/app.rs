@@ -1,6 +1,7 @@
 //! The composition root: builds every part from the configuration, runs them,
 //! and ends them in order. The only file that knows every part.
 
+mod retention;
 mod scrub;
 pub mod storage;
 pub mod upstream;
@@ -163,6 +164,9 @@ impl App {
         spawn_purging(&shutdown, Arc::clone(&self.state));
         let state = Arc::clone(&self.state);
         scrub::spawn(&shutdown, self.config.scrub, state, self.metrics.scrub());
+        retention::spawn_pulls(&shutdown, Arc::clone(&self.state));
+        let batch = storage::patience(&self.config.storage);
+        retention::spawn(&shutdown, Arc::clone(&self.state), batch);
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         spawn_reloads(

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::storage::files::{self, Files, SyncMode};
 use crate::storage::object::{self, Check, Objects, Outcome, Report};
@@ -72,6 +73,16 @@ pub async fn examine(settings: &Settings, read_only: bool) -> Result<Report, Unu
             let objects = connect(settings).await?;
             Ok(try_out(&objects, read_only).await)
         }
+    }
+}
+
+/// How long a removal may keep pushes waiting, which give up after 10 s. Its
+/// announcement is taken for one of a dead process after 2 s on files and after
+/// 60 s in an object store, where one look takes longer, too.
+pub fn patience(settings: &Settings) -> Duration {
+    match settings {
+        Settings::Files(_) => Duration::from_secs(1),
+        Settings::Object(_) => Duration::from_secs(8),
     }
 }
 

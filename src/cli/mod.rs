@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod healthcheck;
 mod htpasswd;
+mod retention;
 mod rm;
 mod serve;
 mod store;
@@ -51,6 +52,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Look whether what is stored is whole, and mend it
     Check(check::CheckArgs),
+    /// Show what the rules of retention would remove, and remove it
+    Retention(retention::RetentionArgs),
     /// Say how much each repository holds
     Usage(usage::UsageArgs),
     /// Remove a tag, a manifest or a whole repository
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Check(args) => check::run(args),
+        Command::Retention(args) => retention::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),

@@ -131,7 +131,7 @@ fn remove(args: &RmArgs) -> Result<ExitCode, Refused> {
         } else {
             say(&done(&removed));
         }
-        if removed.pushed_to || !removed.spared.is_empty() {
+        if removed.pushed_to || !removed.spared.is_empty() || !removed.needed.is_empty() {
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
@@ -263,6 +263,12 @@ fn done(removed: &Removed) -> String {
             "\nthe tag {tag} stays: it was moved meanwhile; run the command again if it is to go, too"
         );
     }
+    for digest in &removed.needed {
+        let _ = write!(
+            text,
+            "\n{digest} stays: a push needs it that was under way; run the command again if it is to go all the same"
+        );
+    }
     if removed.pushed_to {
         text.push_str(
             "\nthe repository stays: somebody pushes to it; run the command again once that has ended",
@@ -308,6 +314,7 @@ fn as_json(plan: &Plan, removed: Option<&Removed>) -> Value {
             "blobs": removed.blobs,
             "uploads": removed.uploads,
             "spared": removed.spared.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "needed": removed.needed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "pushedTo": removed.pushed_to,
         })),
     })

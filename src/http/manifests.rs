@@ -21,11 +21,9 @@ pub(super) async fn get(
     head: bool,
     request: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let manifest = state
-        .registry
-        .repository(allowed.repository())
-        .manifest(reference)
-        .await?;
+    let repository = state.registry.repository(allowed.repository());
+    let manifest = repository.manifest(reference).await?;
+    repository.note_pull(reference, &manifest.digest, head);
     let caching = match reference {
         Reference::Digest(_) => FOREVER,
         Reference::Tag(_) => HeaderValue::from_static("no-cache, no-transform"),

@@ -202,7 +202,7 @@ impl Repository {
         let size = if held.is_some() { 0 } else { meta.size };
         let charge = self.charge(size).await?;
         self.link_blob(digest, &canonical).await?;
-        charge.done(Change::shared(size));
+        self.note_mounted(charge, digest, size);
         Ok(true)
     }
 

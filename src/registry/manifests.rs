@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
+use super::children::Looked;
 use super::gc::Pushing;
 use super::usage::Change;
 use super::{Error, Repository, uncancelled};
@@ -157,6 +158,8 @@ impl Repository {
         self.check_deletable()?;
         let repository = self.clone();
         let digest = digest.clone();
+        // The long look comes before anybody has to wait.
+        let looked = self.check_no_parent(&digest, Looked::default()).await?;
         uncancelled(async move {
             let _alone = repository.locks().alone(&repository.name).await;
             if repository.held_manifest(&digest).await?.is_none() {
@@ -164,8 +167,7 @@ impl Repository {
             }
             repository
                 .announced(async {
-                    repository.check_unpinned(&digest).await?;
-                    repository.check_no_parent(&digest).await?;
+                    repository.check_no_parent(&digest, looked).await?;
                     repository.remove_manifest(&digest).await
                 })
                 .await
@@ -173,12 +175,20 @@ impl Repository {
         .await
     }
 
-    /// Tags first, so that none names what is gone.
+    /// Tags first, so that none names what is gone. A tag that comes after the
+    /// look for immutable ones is not acknowledged before this has ended.
     pub(super) async fn remove_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        self.check_unpinned(digest).await?;
+        self.untag(digest).await?;
+        self.unlink_manifest(digest).await
+    }
+
+    /// Removes a manifest that no tag names, and its place among its subject's
+    /// referrers.
+    pub(super) async fn unlink_manifest(&self, digest: &Digest) -> Result<(), Error> {
         let content = self.manifest_content(digest).await?;
         let size = content.as_ref().map_or(0, Bytes::len) as u64;
         let subject = content.and_then(|content| Manifest::stored(&content).ok()?.subject);
-        self.untag(digest).await?;
         let revision = layout::revision_link(&self.name, digest);
         self.store().delete(&revision).await?;
         self.note_usage(Change {
@@ -266,7 +276,7 @@ impl Push<'_> {
         )?;
         let charge = repository.charge(added.bytes().unsigned_abs()).await?;
         self.commit(content).await?;
-        charge.done(added);
+        repository.note_manifest(charge, added, &self.manifest.parts);
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod links;
 mod locks;
 mod manifests;
 mod parts;
+mod pulls;
 mod purge;
 mod referrers;
 pub mod removal;
@@ -47,6 +48,7 @@ pub use error::Error;
 pub use immutable::{Immutable, ImmutableRule, ImmutableTags};
 pub use integrity::Alarm;
 pub use manifests::{PutManifest, StoredManifest};
+pub use pulls::PullTimes;
 pub use purge::Purged;
 pub use referrers::Referrers;
 pub use settings::{Children, IndexChildren, Limits, Platform, Purging, Settings, Validation};
@@ -59,6 +61,7 @@ use crate::storage::{Room, Store};
 use deleting::Announcements;
 use integrity::Integrity;
 use locks::Locks;
+use pulls::Pulls;
 use sessions::Sessions;
 use usage::Usage;
 
@@ -78,6 +81,7 @@ struct Inner {
     locks: Locks,
     announcements: Announcements,
     integrity: Integrity,
+    pulls: Pulls,
     usage: Usage,
 }
 
@@ -114,6 +118,7 @@ impl Registry {
                 locks: Locks::default(),
                 announcements: Announcements::default(),
                 integrity: Integrity::default(),
+                pulls: Pulls::default(),
                 usage,
             }),
             store_id: None,
@@ -136,6 +141,7 @@ impl Registry {
             locks,
             announcements,
             integrity,
+            pulls,
             usage,
             ..
         } = &*self.inner;
@@ -149,6 +155,7 @@ impl Registry {
                 locks: locks.clone(),
                 announcements: announcements.clone(),
                 integrity: integrity.clone(),
+                pulls: pulls.clone(),
                 usage: usage.clone(),
             }),
             store_id: self.store_id,

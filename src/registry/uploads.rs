@@ -17,7 +17,6 @@ use sha2::{Digest as _, Sha512};
 use super::hasher::Hasher;
 use super::sessions::Claim;
 use super::uploaders::Working;
-use super::usage::Change;
 use super::{Error, Repository, uncancelled};
 use crate::oci::{Algorithm, Digest, UploadId};
 use crate::storage::{self, ByteStream, Stage, StorageError, layout};
@@ -334,11 +333,8 @@ impl Upload {
         staged.publish(&place).await?;
         repository.trust_new(digest, &canonical).await?;
         repository.link_blob(digest, &canonical).await?;
-        let added = match held {
-            Some(_) => Change::default(),
-            None => Change::unique(hasher.size()),
-        };
-        repository.note_committed(&stage, added);
+        let added = if held.is_some() { 0 } else { hasher.size() };
+        repository.note_committed(&stage, digest, added);
         repository.store().discard(&stage).await?;
         open.end(&stage);
         Ok(())

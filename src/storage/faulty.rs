@@ -141,6 +141,16 @@ impl Faulty {
         self.script.rules.lock().unwrap().clear();
     }
 
+    /// Waits for a call of `verb` whose path contains `part`.
+    pub(crate) async fn reached(&self, verb: Verb, part: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let is_it = |call: &Call| call.verb == verb && call.path.contains(part);
+        while !self.script.calls.lock().unwrap().iter().any(is_it) {
+            assert!(tokio::time::Instant::now() < deadline, "no {verb:?} {part}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// The calls since the last time this was asked.
     pub(crate) fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.script.calls.lock().unwrap())

@@ -14,8 +14,11 @@
 //!     _uploads/<uuid>/{startedat,wharf-…}                 an upload session, in an object store
 //!     _referrers/<alg>/<hex>/<alg>/<hex>/link             wharf: <subject>/<referrer>, a descriptor and its sum
 //!     _deletes/<id>                                       wharf: a delete of a manifest that is running
+//!     _pulls/<id>                                         wharf: when things were last pulled, a record of each process
 //!   wharf/store-id                                        wharf: which store this is, a UUID
 //!   wharf/scrub                                           wharf: how far the scrub is
+//!   wharf/retention                                       wharf: who applies retention, and when that was last done
+//!   wharf/clock                                           wharf: written to learn what time it is in the store
 //!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
 //!   wharf/usage/{totals,measured/<n>,changes/<id>}        wharf: what repositories hold, see `registry::usage`
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
@@ -35,6 +38,10 @@ const QUARANTINE: &str = "docker/registry/v2/wharf/quarantine";
 const COLLECTION: &str = "docker/registry/v2/wharf/gc";
 const USAGE: &str = "docker/registry/v2/wharf/usage";
 const PIECES: &str = "docker/registry/v2/wharf/pieces";
+
+/// Stands for `/` in the names of [`pieces`]: in no key of a blob, and no store
+/// or library of one writes it in another way.
+const JOINT: &str = "_";
 
 /// The name of one object. Its components never are `.` or `..`, since only
 /// this module makes keys, from parsed types.
@@ -62,20 +69,16 @@ impl Key {
             "{PIECES}/{}",
             self.0
                 .trim_start_matches("docker/registry/v2/")
-                .replace('/', "~")
+                .replace('/', JOINT)
         ))
     }
 
     /// A key of a blob's or a manifest's bytes as it was written down.
     pub(super) fn parse_blob(text: &str) -> Option<Self> {
-        let digest = text.strip_prefix(BLOBS)?.split('/').nth(3)?;
-        let algorithm = text.strip_prefix(BLOBS)?.split('/').nth(1)?;
-        let digest: Digest = format!("{algorithm}:{digest}").parse().ok()?;
-        let key = blob_data(&digest);
-        (key.0 == text).then_some(key)
+        blob_of(text).map(|(_, key)| key)
     }
 
-    /// Whether it is a blob's or a manifest's bytes.
+    /// Whether it is a blob's or a manifest's bytes, under any of their names.
     pub(super) fn is_blob(&self) -> bool {
         self.0.starts_with(BLOBS)
     }
@@ -116,6 +119,14 @@ impl Prefix {
 }
 
 impl Stage {
+    /// The session that a segment belongs to, by the segment's key.
+    pub(super) fn of_segment(key: &str) -> Option<Self> {
+        let (session, _) = key.split_once("/wharf-segments/")?;
+        let (repository, id) = session.rsplit_once("/_uploads/")?;
+        let repository = repository.strip_prefix(REPOSITORIES)?.strip_prefix('/')?;
+        Some(upload(&repository.parse().ok()?, &id.parse().ok()?))
+    }
+
     /// The session's directory, without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -261,6 +272,17 @@ pub fn deleting(repository: &RepositoryName, id: &str) -> Key {
     Key(format!("{REPOSITORIES}/{repository}/_deletes/{id}"))
 }
 
+/// When things of a repository were last pulled: a record of each process.
+pub fn pulls(repository: &RepositoryName) -> Prefix {
+    Prefix(format!("{REPOSITORIES}/{repository}/_pulls"))
+}
+
+/// What one process knows about pulls. `id` is a name that [`pulls`] lists, or a
+/// new one; one component.
+pub fn pulled(repository: &RepositoryName, id: &str) -> Key {
+    Key(format!("{REPOSITORIES}/{repository}/_pulls/{id}"))
+}
+
 /// Says which store this is.
 pub fn store_id() -> Key {
     Key("docker/registry/v2/wharf/store-id".to_owned())
@@ -287,25 +309,38 @@ pub fn blob_shard(algorithm: Algorithm, shard: &str) -> Prefix {
 }
 
 /// The blobs that are not put together yet, in an object store: a child each,
-/// which [`piece_digest`] reads.
+/// which [`piece_of`] reads.
 pub fn pieces() -> Prefix {
     Prefix(PIECES.to_owned())
 }
 
-/// The digest and key in a child's name of [`pieces`].
-pub fn piece_of(name: &str) -> Option<(Digest, Key)> {
-    let digest = piece_digest(name)?;
-    let key = blob_data(&digest);
-    Some((digest, key))
-}
-
 /// The digest in a child's name of [`pieces`].
 pub fn piece_digest(name: &str) -> Option<Digest> {
-    let key = format!("docker/registry/v2/{}", name.replace('~', "/"));
-    let mut parts = key.strip_prefix(BLOBS)?.split('/').skip(1);
-    let (algorithm, hex) = (parts.next()?, parts.nth(1)?);
+    piece_of(name).map(|(digest, _)| digest)
+}
+
+/// What a child of [`pieces`] tells of: a digest, and under which of its names
+/// the bytes lie in pieces.
+pub fn piece_of(name: &str) -> Option<(Digest, Key)> {
+    blob_of(&format!("docker/registry/v2/{}", name.replace(JOINT, "/")))
+}
+
+/// What every child of [`pieces`] begins with that tells of the names below a
+/// prefix; `None` unless that is one of [`blob_names`].
+pub(super) fn pieces_below(prefix: &Prefix) -> Option<String> {
+    let names = format!("{}/", prefix.0);
+    blob_of(&format!("{names}data"))?;
+    let below = names.strip_prefix("docker/registry/v2/")?;
+    Some(below.replace('/', JOINT))
+}
+
+/// The digest in a key of a blob's bytes that was written down, and the key.
+fn blob_of(text: &str) -> Option<(Digest, Key)> {
+    let mut parts = text.strip_prefix(BLOBS)?.strip_prefix('/')?.split('/');
+    let (algorithm, _, hex, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let digest: Digest = format!("{algorithm}:{hex}").parse().ok()?;
-    (blob_data(&digest).0 == key).then_some(digest)
+    let key = blob_named(&digest, name)?;
+    (key.0 == text).then_some((digest, key))
 }
 
 /// The blobs that a repository holds by digests of one algorithm.
@@ -350,6 +385,16 @@ pub fn quarantined_at(digest: &Digest, time: &str) -> Key {
 /// How far the scrub of this store is.
 pub fn scrub() -> Key {
     Key("docker/registry/v2/wharf/scrub".to_owned())
+}
+
+/// Who applies retention to this store, and when that was last done.
+pub fn retention() -> Key {
+    Key("docker/registry/v2/wharf/retention".to_owned())
+}
+
+/// Written by whoever asks what time it is in the store.
+pub fn clock() -> Key {
+    Key("docker/registry/v2/wharf/clock".to_owned())
 }
 
 /// Where else the bytes of a blob or manifest may lie: a name that was never
@@ -466,4 +511,62 @@ pub fn usage_changes() -> Prefix {
 /// What one process has changed since.
 pub fn usage_changed_by(id: &UploadId) -> Key {
     Key(format!("{USAGE}/changes/{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest() -> Digest {
+        Algorithm::Sha256.digest(b"x")
+    }
+
+    #[test]
+    fn every_name_of_a_blob_is_read_back() {
+        let id = UploadId::random();
+        for key in [blob_data(&digest()), blob_again(&digest(), &id)] {
+            assert!(key.is_blob());
+            assert_eq!(Key::parse_blob(key.as_str()), Some(key.clone()));
+            let pieces = key.pieces();
+            let child = pieces.as_str().strip_prefix(PIECES).unwrap();
+            let child = child.strip_prefix('/').unwrap();
+            assert_eq!(piece_of(child), Some((digest(), key.clone())));
+            assert_eq!(piece_digest(child), Some(digest()));
+            let beginning = pieces_below(&blob_names(&digest())).unwrap();
+            let name = child.strip_prefix(&beginning).unwrap();
+            assert_eq!(blob_named(&digest(), name), Some(key));
+        }
+        let data = blob_data(&digest()).0;
+        for other in ["x", ".", ".x", ".tmp", "/x"].map(|rest| format!("{data}{rest}")) {
+            assert_eq!(Key::parse_blob(&other), None, "{other}");
+        }
+        let elsewhere = data.replacen("sha256/", "sha256/0", 1);
+        assert_eq!(Key::parse_blob(&elsewhere), None);
+        assert_eq!(pieces_below(&blob_shard(Algorithm::Sha256, "ab")), None);
+    }
+
+    #[test]
+    fn a_segment_tells_its_session() {
+        let stage = upload(&"team/app".parse().unwrap(), &UploadId::random());
+        let segment = stage.segment("00000-x");
+        assert_eq!(Stage::of_segment(segment.as_str()), Some(stage.clone()));
+        assert_eq!(Stage::of_segment(stage.started_at().as_str()), None);
+    }
+
+    #[test]
+    fn what_stays_of_the_tree_is_the_same_for_all_below() {
+        let repository: RepositoryName = "a/b".parse().unwrap();
+        for (prefix, floor) in [
+            (blob_names(&digest()), format!("{BLOBS}/sha256")),
+            (
+                blob_shard(Algorithm::Sha256, "ab"),
+                format!("{BLOBS}/sha256"),
+            ),
+            (tags(&repository), REPOSITORIES.to_owned()),
+            (repositories(), REPOSITORIES.to_owned()),
+            (intents(), "docker/registry/v2/wharf".to_owned()),
+        ] {
+            assert_eq!(prefix.floor(), floor);
+        }
+    }
 }

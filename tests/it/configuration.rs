@@ -148,6 +148,18 @@ fn a_key_that_cannot_be_honoured_safely_keeps_the_registry_from_starting() {
             "http.tls.letsencrypt",
         ),
         ("http: {tls: {minimumtls: tls1.0}}\n", "http.tls.minimumtls"),
+        ("gc: {untagged: soon}\n", "gc.untagged"),
+        ("gc: {graze: 1h}\n", "unknown key `graze` in `gc`"),
+        ("quotas: [{repositories: a/*, size: 1}]\n", "quotas[0]"),
+        ("retention: {rules: [{repositories: a}]}\n", "keeps nothing"),
+        (
+            "immutable: [{repositories: A, tags: [v*]}]\n",
+            "immutable[0].repositories",
+        ),
+        (
+            "immutable: [{repositories: '**', tags: [a]}, {repositories: b, tags: [b]}]\n",
+            "`b` can never match: the rule on line 3 has `**`",
+        ),
     ] {
         fs::write(dir.path().join("config.yml"), format!("{start}{section}")).unwrap();
         let failed = wharf(dir.path(), ["serve", "config.yml"]).output();

@@ -200,6 +200,13 @@ fn hostile_names_and_patterns_cost_little() {
     let wide = tags(&format!("*a{}", "?".repeat(100)));
     let other = tags(&format!("*b{}", "?".repeat(100)));
     assert!(!wide.covers(&other) && !stars.covers(&doubles));
+    // Of a thousand rules each is held against each before it.
+    let rules: Vec<RepositoryPattern> = (0..1000)
+        .map(|number| repositories(&format!("team{number}/**")))
+        .collect();
+    for (number, rule) in rules.iter().enumerate() {
+        assert!(!rules[..number].iter().any(|before| before.covers(rule)));
+    }
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 

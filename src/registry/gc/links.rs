@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::collection::{Collector, Failure};
 use super::mark::Revision;
 use super::records::PAGE;
-use crate::oci::{Algorithm, Digest, RepositoryName};
+use crate::oci::{Algorithm, Digest, Manifest, PartKind, RepositoryName};
 use crate::registry::Repository;
 use crate::storage::layout;
 
@@ -105,12 +105,36 @@ impl Collector {
                 // One without a link may get it while we look away.
                 if let Revision::Held(held) = registry.revision(name, &digest).await? {
                     needs.manifests.insert(digest);
-                    for part in held.manifest.parts {
-                        let canonical = registry.canonical(name, &part.digest).await?;
-                        needs.layers.extend(canonical);
-                        needs.layers.insert(part.digest);
-                    }
+                    self.read_parts(name, held.manifest, needs).await?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a manifest and those below it name: a child whose own link was
+    /// deleted is whole again once it is pushed again.
+    async fn read_parts(
+        &self,
+        name: &RepositoryName,
+        manifest: Manifest,
+        needs: &mut Needs,
+    ) -> Result<(), Failure> {
+        let registry = self.registry();
+        let mut manifests = vec![manifest];
+        let mut seen = HashSet::new();
+        while let Some(manifest) = manifests.pop() {
+            for part in manifest.parts {
+                let canonical = registry.canonical(name, &part.digest).await?;
+                if matches!(part.kind, PartKind::Child(_))
+                    && seen.insert(part.digest.clone())
+                    && let Some(canonical) = &canonical
+                {
+                    let child = registry.manifest_of(name, &part.digest, canonical.clone());
+                    manifests.extend(child.await?.map(|held| held.manifest));
+                }
+                needs.layers.extend(canonical);
+                needs.layers.insert(part.digest);
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::collection::{Collector, Failure};
@@ -148,7 +149,10 @@ impl Collector {
             };
             after = last.to_string();
             stream::iter(names.into_iter().zip(number..))
-                .map(|(name, number)| self.paced(self.read_repository(mark, name, number)))
+                .map(|(name, number)| {
+                    let reading = self.paced(self.read_repository(mark, name, number));
+                    reading.boxed()
+                })
                 .buffer_unordered(self.jobs())
                 .try_for_each(|()| async { Ok(()) })
                 .await?;
@@ -441,7 +445,7 @@ impl Registry {
     }
 
     /// A manifest's bytes, read; `None` if they are gone.
-    async fn manifest_of(
+    pub(super) async fn manifest_of(
         &self,
         repository: &RepositoryName,
         digest: &Digest,

@@ -63,6 +63,8 @@ mod run;
 mod seal;
 mod settings;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use collection::{Collector, Failure, Observer, Options, Report};
 pub use meter::{Counts, Meter};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, RepositoryName, UploadId};
@@ -134,7 +134,16 @@ impl Registry {
         let mut intents = Vec::new();
         for child in self.all_names(prefix).await? {
             let Ok(id) = child.name.parse() else { continue };
-            intents.extend(self.json(&key(&id)).await?);
+            let key = key(&id);
+            let Some(content) = self.store().get(&key).await? else {
+                continue;
+            };
+            // A power cut has torn it: whoever posted it is gone too.
+            if serde_json::from_slice::<IgnoredAny>(&content).is_err() {
+                continue;
+            }
+            let intent = serde_json::from_slice(&content);
+            intents.push(intent.map_err(|error| unreadable(&key, &error))?);
         }
         Ok(intents)
     }

@@ -1,6 +1,7 @@
 //! R1 to R8: one run, which removes a few names that nothing needs.
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::collection::{Collector, Failure};
@@ -96,10 +97,14 @@ impl Collector {
             .iter()
             .filter(|candidate| needed.binary_search(&cell(&candidate.digest)).is_err());
         // What was written again meanwhile is young.
-        let looks = stream::iter(left.cloned()).map(|candidate| async move {
-            let meta = registry.store().head(&candidate.key).await?;
-            let same = meta.is_some_and(|meta| meta.version == candidate.version);
-            Ok::<_, Failure>(same.then_some(candidate))
+        let left: Vec<Candidate> = left.cloned().collect();
+        let looks = stream::iter(left).map(|candidate| {
+            let look = async move {
+                let meta = registry.store().head(&candidate.key).await?;
+                let same = meta.is_some_and(|meta| meta.version == candidate.version);
+                Ok::<_, Failure>(same.then_some(candidate))
+            };
+            look.boxed()
         });
         let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
         looked.into_iter().filter_map(Result::transpose).collect()
@@ -123,9 +128,12 @@ impl Collector {
     async fn remove(&self, chosen: Vec<Candidate>) -> Ended {
         let mut ended = Ended::default();
         let mut removals = stream::iter(chosen)
-            .map(|candidate| async move {
-                let removed = self.registry().store().delete(&candidate.key).await;
-                (candidate, removed)
+            .map(|candidate| {
+                let removal = async move {
+                    let removed = self.registry().store().delete(&candidate.key).await;
+                    (candidate, removed)
+                };
+                removal.boxed()
             })
             .buffer_unordered(AT_ONCE);
         while let Some((candidate, removed)) = removals.next().await {

@@ -1,6 +1,7 @@
 //! C4 and what follows: lists the cells that nothing needs, and removes their
 //! names in runs.
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::collection::{Collector, Failure, Report};
@@ -67,30 +68,33 @@ impl Collector {
         digests: &[Digest],
         report: &mut Report,
     ) -> Result<Vec<Candidate>, Failure> {
-        let looks = stream::iter(digests.to_vec()).map(|digest| async move {
-            let store = self.registry().store();
-            let prefix = layout::blob_names(&digest);
-            let names = store.children(&prefix, None, PAGE).await?;
-            let mut found = Vec::new();
-            for key in names
-                .iter()
-                .filter_map(|child| layout::blob_named(&digest, &child.name))
-            {
-                if let Some(meta) = store.head(&key).await? {
-                    found.push((digest.clone(), key, meta));
-                }
-            }
-            if names.is_empty() && !self.options().dry_run {
-                store.tidy(&prefix).await?;
-            }
-            Ok::<_, Failure>(found)
-        });
+        let looks = stream::iter(digests.to_vec()).map(|digest| self.named(digest).boxed());
         let found: Vec<Vec<_>> = looks.buffered(self.jobs()).try_collect().await?;
         let mut candidates = Vec::new();
         for (digest, key, meta) in found.into_iter().flatten() {
             candidates.extend(self.old_enough(mark, digest, key, &meta, report));
         }
         Ok(candidates)
+    }
+
+    /// The names that a digest has.
+    async fn named(&self, digest: Digest) -> Result<Vec<(Digest, Key, Meta)>, Failure> {
+        let store = self.registry().store();
+        let prefix = layout::blob_names(&digest);
+        let names = store.children(&prefix, None, PAGE).await?;
+        let mut found = Vec::new();
+        for key in names
+            .iter()
+            .filter_map(|child| layout::blob_named(&digest, &child.name))
+        {
+            if let Some(meta) = store.head(&key).await? {
+                found.push((digest.clone(), key, meta));
+            }
+        }
+        if names.is_empty() && !self.options().dry_run {
+            store.tidy(&prefix).await?;
+        }
+        Ok(found)
     }
 
     /// A name that may go, unless it is young.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::super::{Children, Error, Registry, Repository, Settings};
 use super::{Immutable, ImmutableTags};
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName, Tag};
-use crate::storage::faulty::{Call, Fault, Faulty, Verb};
+use crate::storage::faulty::{Fault, Faulty, Verb};
 use crate::storage::files::{self, Files};
 use crate::storage::{Store as _, layout};
 
@@ -139,10 +139,7 @@ async fn who_writes_second_is_refused_and_leaves_no_trace_in_the_tag() {
         let replica = rig.replicas[0].clone();
         async move { push(&replica, "slow").await }
     });
-    let writes = |call: &Call| call.verb == Verb::Create && call.path == link.as_str();
-    while !rig.store.calls().iter().any(writes) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    rig.store.reached(Verb::Create, link.as_str()).await;
     let digest = push(&rig.replicas[1], "fast").await.unwrap();
     let refused = slow.await.unwrap().unwrap_err();
     assert_eq!(
@@ -170,10 +167,7 @@ async fn a_delete_that_is_overtaken_by_a_push_takes_nothing_of_it() {
         let replica = rig.replicas[0].clone();
         async move { replica.delete_tag(&v1()).await }
     });
-    let deletes = |call: &Call| call.verb == Verb::Delete && call.path == current.as_str();
-    while !rig.store.calls().iter().any(deletes) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    rig.store.reached(Verb::Delete, current.as_str()).await;
     let digest = push(&rig.replicas[1], "one").await.unwrap();
     assert!(delete.await.unwrap().is_err());
     assert_eq!(rig.replicas[1].tagged(&v1()).await.unwrap(), Some(digest));

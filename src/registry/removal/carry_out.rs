@@ -38,6 +38,8 @@ pub struct Removed {
     pub uploads: u64,
     /// Tags that name something else than in the plan, and stay.
     pub spared: Vec<Tag>,
+    /// Manifests that a push needs that was under way, and that stay.
+    pub needed: Vec<Digest>,
     /// Whether somebody goes on pushing to the repository that was to go.
     pub pushed_to: bool,
 }
@@ -58,10 +60,17 @@ impl Registry {
             Target::Tag(_) => repository.remove_tags(plan, &mut removed).await?,
             Target::Manifest(_) => {
                 repository.remove_manifests(plan, &mut removed).await?;
-                removed.tags = plan.tags.len() as u64;
-                // Their own bytes are noted already.
-                let own: u64 = plan.manifests.iter().map(|one| one.size).sum();
-                repository.note_usage(Change::unlinked(plan.freed.saturating_sub(own)));
+                for going in &plan.manifests {
+                    if repository.held_manifest(&going.digest).await?.is_some() {
+                        removed.needed.push(going.digest.clone());
+                    }
+                }
+                if removed.needed.is_empty() {
+                    removed.tags = plan.tags.len() as u64;
+                    // Their own bytes are noted already.
+                    let own: u64 = plan.manifests.iter().map(|one| one.size).sum();
+                    repository.note_usage(Change::unlinked(plan.freed.saturating_sub(own)));
+                }
             }
             Target::Repository => repository.remove_all(plan, &mut removed).await?,
         }
@@ -74,7 +83,7 @@ impl Repository {
     async fn remove_tags(&self, plan: &Plan, removed: &mut Removed) -> Result<(), Error> {
         let planned: Vec<(&Tag, &Digest)> = plan.tags.iter().collect();
         let gone = self
-            .in_batches(&planned, |(tag, digest)| async move {
+            .in_batches(&planned, async |(tag, digest), _| {
                 let same = self.tagged(tag).await?.as_ref() == Some(*digest);
                 if same {
                     self.remove_tag(tag).await?;
@@ -95,7 +104,10 @@ impl Repository {
 
     async fn remove_manifests(&self, plan: &Plan, removed: &mut Removed) -> Result<(), Error> {
         let gone = self
-            .in_batches(&plan.manifests, |going| async move {
+            .in_batches(&plan.manifests, async |going, needed| {
+                if needed.contains(&going.digest) {
+                    return Ok(false);
+                }
                 let held = self.held_manifest(&going.digest).await?.is_some();
                 if held {
                     self.remove_manifest(&going.digest).await?;
@@ -145,7 +157,9 @@ impl Repository {
             !self.all_revisions_held().await?.is_empty() || !self.all_tags().await?.is_empty();
         if !removed.pushed_to {
             self.note_nothing_left(plan.freed);
+            self.store().delete_all(&layout::pulls(self.name())).await?;
         }
+        self.store().delete_all(&layout::pulls(self.name())).await?;
         self.store().tidy(&layout::below(self.name())).await?;
         Ok(())
     }
@@ -161,7 +175,7 @@ impl Repository {
     }
 
     async fn remove_links(&self, blobs: &[Digest]) -> Result<u64, Error> {
-        let mut needed = HashSet::new();
+        let mut needed = self.needed_by_pushes().await?;
         for digest in self.all_revisions_held().await? {
             needed.extend(self.reached(&digest).await?.digests);
         }
@@ -169,7 +183,9 @@ impl Repository {
         for some in blobs.chunks(AT_ONCE) {
             let gone = try_join_all(some.iter().map(async |digest| {
                 let canonical = self.canonical_blob(digest).await?;
-                if canonical.is_some_and(|canonical| needed.contains(&canonical)) {
+                if needed.contains(digest)
+                    || canonical.is_some_and(|canonical| needed.contains(&canonical))
+                {
                     return Ok::<_, Error>(0);
                 }
                 let link = layout::layer_link(self.name(), digest);
@@ -181,11 +197,25 @@ impl Repository {
         Ok(removed)
     }
 
+    /// What pushes to this repository that are under way need: they either see
+    /// the announcement under which this is asked, or are seen here.
+    async fn needed_by_pushes(&self) -> Result<HashSet<Digest>, Error> {
+        let mut needed = HashSet::new();
+        for intent in self.registry.intents().await? {
+            if intent.repository == *self.name() {
+                needed.insert(intent.digest);
+                needed.extend(intent.parts);
+                needed.extend(intent.cells);
+            }
+        }
+        Ok(needed)
+    }
+
     /// Tags that name nothing, of registry:2's crashes.
     async fn remove_garbled_tags(&self) -> Result<(), Error> {
         let names = self.listed(&layout::tags(self.name())).await?;
         let tags: Vec<Tag> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        self.in_batches(&tags, |tag| async move {
+        self.in_batches(&tags, async |tag, _| {
             let garbled = self.tagged(tag).await?.is_none();
             if garbled {
                 self.remove_tag(tag).await?;
@@ -217,8 +247,8 @@ impl Repository {
                 }
             }
         }
-        self.in_batches(&records, |(subject, referrer)| async move {
-            if self.held_manifest(referrer).await?.is_none() {
+        self.in_batches(&records, async |(subject, referrer), needed| {
+            if !needed.contains(referrer) && self.held_manifest(referrer).await?.is_none() {
                 self.forget_referrer(subject, referrer).await?;
             }
             Ok(true)
@@ -252,25 +282,24 @@ impl Repository {
     }
 
     /// Runs removals in announced batches, several at once within one; returns
-    /// what each said, in their order.
-    async fn in_batches<'a, T, F>(
+    /// what each said, in their order. They are told what pushes under way need.
+    async fn in_batches<T>(
         &self,
-        items: &'a [T],
-        remove: impl Fn(&'a T) -> F,
-    ) -> Result<Vec<bool>, Error>
-    where
-        F: Future<Output = Result<bool, Error>>,
-    {
+        items: &[T],
+        remove: impl AsyncFn(&T, &HashSet<Digest>) -> Result<bool, Error>,
+    ) -> Result<Vec<bool>, Error> {
         let mut said = Vec::with_capacity(items.len());
         let mut rest = items.chunks(AT_ONCE);
         while said.len() < items.len() {
             let _alone = self.locks().alone(self.name()).await;
             self.announced(async {
                 let begun = Instant::now();
+                let needed = self.needed_by_pushes().await?;
                 while begun.elapsed() < BATCH
                     && let Some(some) = rest.next()
                 {
-                    said.extend(try_join_all(some.iter().map(&remove)).await?);
+                    let gone = some.iter().map(|item| remove(item, &needed));
+                    said.extend(try_join_all(gone).await?);
                 }
                 Ok(())
             })

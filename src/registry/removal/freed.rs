@@ -3,13 +3,11 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::plan::Plan;
 use crate::oci::{Algorithm, Digest, Manifest, PartKind};
 use crate::registry::{Error, Registry, Repository};
-use crate::storage::layout;
 
 /// Repositories of one look.
 const AT_ONCE: usize = 1000;
@@ -53,8 +51,8 @@ impl Repository {
         let unreadable = self.spare(&going, &mut candidates, seen).await?;
         let mut freed = 0;
         for digest in candidates {
-            let meta = self.store().head(&layout::blob_data(&digest)).await?;
-            freed += meta.map_or(0, |meta| meta.size);
+            let located = self.registry.located(&digest).await?;
+            freed += located.map_or(0, |(_, meta)| meta.size);
         }
         Ok((freed, unreadable))
     }
@@ -114,7 +112,7 @@ impl Repository {
             if !reached.digests.insert(canonical.clone()) {
                 continue;
             }
-            let content = self.stored_bytes(&canonical).await?;
+            let content = self.registry.content(&canonical).await?;
             let manifest = content.map(|content| Manifest::stored(&content));
             let Some(Ok(manifest)) = manifest else {
                 reached.unreadable += 1;
@@ -146,9 +144,5 @@ impl Repository {
             Algorithm::Sha256 => Ok(Some(digest.clone())),
             Algorithm::Sha512 => self.held_blob(digest).await,
         }
-    }
-
-    async fn stored_bytes(&self, canonical: &Digest) -> Result<Option<Bytes>, Error> {
-        Ok(self.store().get(&layout::blob_data(canonical)).await?)
     }
 }

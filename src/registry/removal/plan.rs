@@ -228,13 +228,13 @@ impl Repository {
         plan.tags = self.all_tags().await?;
         for digest in self.all_revisions().await? {
             let canonical = self.held_manifest(&digest).await?;
-            let meta = match canonical {
-                Some(canonical) => self.store().head(&layout::blob_data(&canonical)).await?,
+            let located = match canonical {
+                Some(canonical) => self.registry.located(&canonical).await?,
                 None => None,
             };
             plan.manifests.push(Going {
                 digest,
-                size: meta.map_or(0, |meta| meta.size),
+                size: located.map_or(0, |(_, meta)| meta.size),
                 referrer_of: None,
             });
         }

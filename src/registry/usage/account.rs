@@ -2,8 +2,8 @@
 //! for what it has added or taken away.
 
 use super::changes::{Change, signed};
-use super::{State, Usage};
-use crate::oci::UploadId;
+use super::{State, Usage, now};
+use crate::oci::{Digest, Part, UploadId};
 use crate::registry::{Error, Repository};
 use crate::storage::Stage;
 
@@ -63,11 +63,40 @@ impl Repository {
         state.note(name, gone);
     }
 
-    /// An upload has become a blob.
-    pub(in crate::registry) fn note_committed(&self, stage: &Stage, change: Change) {
+    /// An upload has become a blob, of so many bytes more.
+    pub(in crate::registry) fn note_committed(&self, stage: &Stage, blob: &Digest, bytes: u64) {
         let mut state = self.registry.usage().lock();
         state.ledger.release(stage.as_str());
-        state.note(self.name().as_str(), change);
+        state.note(self.name().as_str(), Change::unique(bytes));
+        if bytes > 0 {
+            state.recent.linked(self.name(), blob, now());
+        }
+    }
+
+    /// Another repository's blob is this one's too, of so many bytes more.
+    pub(in crate::registry) fn note_mounted(&self, charge: Charge, blob: &Digest, bytes: u64) {
+        charge.done(Change::shared(bytes));
+        if bytes > 0 {
+            let mut state = self.registry.usage().lock();
+            state.recent.linked(self.name(), blob, now());
+        }
+    }
+
+    /// A manifest is linked that names these.
+    pub(in crate::registry) fn note_manifest(
+        &self,
+        charge: Charge,
+        change: Change,
+        parts: &[Part],
+    ) {
+        charge.done(change);
+        let mut state = self.registry.usage().lock();
+        let began = state.began();
+        for part in parts {
+            if state.recent.named(self.name(), &part.digest, began) {
+                state.note(self.name().as_str(), Change::unique(part.size));
+            }
+        }
     }
 
     /// What is known, with the quotas as they are configured now.
@@ -88,7 +117,7 @@ impl Repository {
 
 impl Charge {
     /// What was charged is linked.
-    pub(in crate::registry) fn done(self, change: Change) {
+    fn done(self, change: Change) {
         let mut state = self.repository.registry.usage().lock();
         state.ledger.release(&self.key);
         state.note(self.repository.name().as_str(), change);

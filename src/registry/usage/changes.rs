@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize};
 /// Spans that are kept apart for one repository.
 const SPANS: usize = 8;
 
-/// Changes that are so close (in milliseconds) are one span.
-const CLOSE: u64 = 500;
-
 /// What was added, or taken away where it is negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::registry) struct Change {
@@ -57,7 +54,7 @@ impl Changes {
         }
         let spans = self.repositories.entry(repository.to_owned()).or_default();
         match spans.last_mut() {
-            Some(span) if now.saturating_sub(span.last) < CLOSE => span.extend(change, now),
+            Some(span) if now <= span.last => span.extend(change, now),
             _ => spans.push(Span {
                 first: now,
                 last: now,
@@ -230,7 +227,7 @@ mod tests {
     fn what_a_collection_has_seen_counts_no_more() {
         let mut changes = Changes::default();
         changes.add("a", bytes(1), 1_000);
-        changes.add("a", bytes(2), 1_400);
+        changes.add("a", bytes(2), 1_000);
         changes.add("a", bytes(4), 9_000);
         changes.add("b", bytes(8), 2_000);
         assert_eq!(changes.since(0, "a").unique, 7);

@@ -16,8 +16,11 @@ mod ledger;
 mod measured;
 mod meter;
 mod quota;
+mod recent;
 mod records;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +36,7 @@ pub use report::{RepositoryUsage, Sessions, Summary, UsagePage, readable};
 use self::changes::Changes;
 use self::ledger::Ledger;
 use self::measured::Repositories;
+use self::recent::Recent;
 use self::records::{milliseconds, parse, render};
 use super::{Error, Registry};
 use crate::oci::UploadId;
@@ -81,6 +85,7 @@ struct State {
     mine: Changes,
     dirty: bool,
     ledger: Ledger,
+    recent: Recent,
 }
 
 impl Default for State {
@@ -95,6 +100,7 @@ impl Default for State {
             mine: Changes::default(),
             dirty: false,
             ledger: Ledger::default(),
+            recent: Recent::default(),
         }
     }
 }

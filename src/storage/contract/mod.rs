@@ -60,7 +60,7 @@ macro_rules! stamp_contract {
                 a_large_upload_is_kept_byte_for_byte, a_dropped_append_leaves_a_usable_upload,
                 notes_replace_each_other, an_upload_without_a_session_is_refused,
                 publish_makes_all_visible_and_ends_the_session, publish_replaces_what_is_there,
-                an_empty_upload_is_published, discard_forgets,
+                an_empty_upload_is_published, discard_forgets, a_deleted_blob_leaves_nothing,
             }
         }
     };

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
 use super::{collect, content, digest, parts, pattern, stage, uploaded};
-use crate::storage::{Key, Stage, StorageError, Store, Upload, layout};
+use crate::oci::UploadId;
+use crate::storage::{Key, Reading, Stage, StorageError, Store, Upload, layout};
 
 pub(crate) async fn an_upload_grows_and_another_process_goes_on(
     one: &dyn Store,
@@ -226,4 +227,34 @@ async fn resume(store: &dyn Store, stage: &Stage) -> Box<dyn Upload> {
 async fn publish(store: &dyn Store, stage: &Stage, key: &Key) {
     let upload = resume(store, stage).await;
     upload.publish(key).await.unwrap();
+}
+
+pub(crate) async fn a_deleted_blob_leaves_nothing(one: &dyn Store, other: &dyn Store) {
+    let digest = digest(b"x");
+    let names = [
+        layout::blob_data(&digest),
+        layout::blob_again(&digest, &UploadId::random()),
+    ];
+    let listed = async |store: &dyn Store| {
+        let children = store.children(&layout::blob_names(&digest), None, 9).await;
+        let children = children.unwrap().into_iter();
+        let keys = children.map(|child| layout::blob_named(&digest, &child.name).unwrap());
+        keys.collect::<Vec<_>>()
+    };
+    for size in [10, 11_000_000] {
+        let content = pattern(size);
+        for key in &names {
+            let stage = uploaded(one, &content).await;
+            let upload = one.resume(&stage).await.unwrap().unwrap();
+            upload.publish(key).await.unwrap();
+        }
+        assert_eq!(listed(other).await, names);
+        for (key, left) in names.iter().zip([&names[1..], &[]]) {
+            other.delete(key).await.unwrap();
+            assert!(one.head(key).await.unwrap().is_none(), "{size}");
+            assert!(one.open(key, Reading::Whole).await.unwrap().is_none());
+            assert_eq!(listed(one).await, left);
+            one.delete(key).await.unwrap();
+        }
+    }
 }

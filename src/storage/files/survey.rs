@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use super::durable::{ABANDONED, TEMPORARY};
 use super::fault::{is_absent, unwritten};
+use crate::oci::UploadId;
 use crate::storage::StorageError;
 
 /// What lies deeper is not looked at.
@@ -130,7 +131,12 @@ impl Survey {
         };
         let name = below.rsplit('/').next().unwrap_or(below);
         match below.split('/').next() {
-            Some("blobs") => name == "data" && below.split('/').count() == 5,
+            Some("blobs") => {
+                let again = name.strip_prefix("data.");
+                let is_bytes =
+                    name == "data" || again.is_some_and(|id| id.parse::<UploadId>().is_ok());
+                is_bytes && below.split('/').count() == 5
+            }
             Some("repositories") => {
                 name == "link" || below.contains("/_uploads/") || below.contains("/_deletes/")
             }
@@ -173,7 +179,8 @@ mod tests {
             tag.join("link"),
             tag.join("link.x.tmp"),
             blob.join("data"),
-            blob.join("other"),
+            blob.join(format!("data.{}", UploadId::random())),
+            blob.join("data.other"),
         ] {
             fs::write(file, b"").unwrap();
         }
@@ -191,9 +198,9 @@ mod tests {
         assert_eq!(
             found,
             [
+                named("data.other", false),
                 named("link.x.tmp", true),
                 named("loop", false),
-                named("other", false),
                 named("\u{fffd}", false),
             ]
         );

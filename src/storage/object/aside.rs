@@ -6,7 +6,7 @@
 use object_store::ObjectStoreExt as _;
 
 use super::Objects;
-use super::fault::{absent, failed};
+use super::fault::absent;
 use crate::storage::{Aside, Key, Meta, StorageError, Store as _};
 
 impl Objects {
@@ -17,12 +17,9 @@ impl Objects {
         to: &Key,
         expected: &Meta,
     ) -> Result<Aside, StorageError> {
-        let is_expected = async || {
-            let there = self.head(from).await?;
-            // What lies in pieces is still being written.
-            Ok::<_, StorageError>(there.as_ref() == Some(expected) && expected.assembled)
-        };
-        if !is_expected().await? {
+        // What lies in pieces is still being written.
+        let is_expected = |there: &Meta| there == expected && expected.assembled;
+        if !self.head(from).await?.as_ref().is_some_and(is_expected) {
             return Ok(Aside::Changed);
         }
         let (source, target) = (self.key_path(from), self.key_path(to));
@@ -30,12 +27,18 @@ impl Objects {
         if absent("copy", from.as_str(), copied)?.is_none() {
             return Ok(Aside::Changed);
         }
-        if !is_expected().await? {
-            self.delete(to).await?;
-            return Ok(Aside::Changed);
+        match self.head(from).await? {
+            // Somebody else has removed it: perhaps because the copy is there.
+            None => {}
+            Some(there) if is_expected(&there) => {
+                let deleted = self.client.store.delete(&source).await;
+                absent("delete", from.as_str(), deleted)?;
+            }
+            Some(_) => {
+                self.remove_object(to).await?;
+                return Ok(Aside::Changed);
+            }
         }
-        let deleted = self.client.store.delete(&source).await;
-        deleted.map_err(|error| failed("delete", from.as_str(), error))?;
         Ok(Aside::Moved)
     }
 }

@@ -35,6 +35,9 @@ struct Assembly {
     /// The client was told that the blob is there: until it is put together,
     /// these are its bytes.
     serves: Option<Pieces>,
+    /// The blob was removed since: nobody puts it together any more.
+    #[serde(default)]
+    withdrawn: bool,
 }
 
 /// Where the bytes of a blob lie: paths in the bucket, and their sizes.
@@ -55,6 +58,7 @@ impl Objects {
             to: self.key_path(key).to_string(),
             id: id.clone(),
             serves: None,
+            withdrawn: false,
         };
         self.note_assembly(stage, &note).await?;
         let segments: Vec<Path> = pieces.iter().map(|(path, _)| path.clone()).collect();
@@ -77,7 +81,9 @@ impl Objects {
                 Ok(Err(error)) => Err(error),
                 Err(error) => Err(StorageError::Unavailable(error.into())),
             };
-            if let Err(error) = settled {
+            if let Err(error) = settled
+                && !matches!(objects.pieces_of(&key).await, Ok(None))
+            {
                 tracing::warn!(key = key.as_str(), %error, "a blob stays in pieces until its upload is purged; it can be pulled");
             }
         });
@@ -91,7 +97,7 @@ impl Objects {
         id.map_err(|error| failed("begin", key.as_str(), error))
     }
 
-    async fn assemble(
+    pub(super) async fn assemble(
         &self,
         stage: &Stage,
         segments: Vec<Path>,
@@ -101,6 +107,7 @@ impl Objects {
         let (to, parts) = (self.key_path(key), &self.client.parts);
         let assembled = async {
             let ids = self.bring_parts(segments, &to, id).await?;
+            self.check_wanted(stage).await?;
             let completed = parts.complete_multipart(&to, id, ids).await;
             completed
                 .map(drop)
@@ -118,6 +125,64 @@ impl Objects {
         assembled
     }
 
+    /// Where aborting doesn't keep an upload from being completed, this does,
+    /// short of one round trip.
+    async fn check_wanted(&self, stage: &Stage) -> Result<(), StorageError> {
+        if self.client.part_copy.is_some() {
+            return Ok(());
+        }
+        match self.assembly(stage).await? {
+            Some((note, _)) if !note.withdrawn => Ok(()),
+            _ => Err(gone()),
+        }
+    }
+
+    /// From here on nobody puts together what a session's note names, and
+    /// whoever removes the session forgets it first. False if its pieces are
+    /// for another key by now.
+    pub(super) async fn withdraw_assembly(
+        &self,
+        stage: &Stage,
+        key: &Key,
+    ) -> Result<bool, StorageError> {
+        let Some((note, _)) = self.assembly(stage).await? else {
+            return Ok(true);
+        };
+        if self.blob_at(&Path::from(note.to.as_str())).as_ref() != Some(key) {
+            return Ok(false);
+        }
+        let note = Assembly {
+            serves: None,
+            withdrawn: true,
+            ..note
+        };
+        self.note_assembly(stage, &note).await?;
+        self.abort_assembly(&note).await?;
+        Ok(true)
+    }
+
+    /// A session's note and its age, unless there is none that we understand.
+    async fn assembly(&self, stage: &Stage) -> Result<Option<(Assembly, Duration)>, StorageError> {
+        let key = stage.assembly();
+        let Some(result) = self.get_object(&key, GetOptions::default()).await? else {
+            return Ok(None);
+        };
+        let age = SystemTime::from(result.meta.last_modified).elapsed();
+        let text = result.bytes().await;
+        let text = text.map_err(|error| failed("read", key.as_str(), error))?;
+        let note = serde_json::from_slice(&text).ok();
+        Ok(note.map(|note| (note, age.unwrap_or_default())))
+    }
+
+    async fn abort_assembly(&self, note: &Assembly) -> Result<(), StorageError> {
+        let to = Path::from(note.to.as_str());
+        match self.client.parts.abort_multipart(&to, &note.id).await {
+            // It was completed or aborted before.
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed("abort", &note.to, error)),
+        }
+    }
+
     /// The note first: from then on nobody removes the pieces.
     pub(super) async fn serve_pieces(
         &self,
@@ -133,16 +198,37 @@ impl Objects {
             to: self.key_path(key).to_string(),
             id,
             serves: Some(pieces),
+            withdrawn: false,
         };
         self.note_assembly(stage, &note).await?;
         self.put(&key.pieces(), Bytes::from(record)).await?;
         // What is there already counts before the pieces, unless it is torn.
         let to = self.key_path(key);
         let there = absent("look at", key.as_str(), self.client.store.head(&to).await)?;
-        match there {
-            Some(there) if there.size != size => self.delete(key).await,
+        let whole = there.as_ref().map(|there| there.size == size);
+        if !self.has_first(note.serves.as_ref()).await? {
+            // Another request has ended the session.
+            self.forget_pieces(stage, key).await?;
+            self.remove_object(&stage.assembly()).await?;
+            return if whole == Some(true) {
+                Ok(())
+            } else {
+                Err(gone())
+            };
+        }
+        match whole {
+            Some(false) => self.remove_object(key).await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether the first of some pieces is there, which is the first to go.
+    async fn has_first(&self, pieces: Option<&Pieces>) -> Result<bool, StorageError> {
+        let Some((first, _)) = pieces.and_then(|pieces| pieces.first()) else {
+            return Ok(false);
+        };
+        let there = self.client.store.head(&Path::from(first.as_str())).await;
+        Ok(absent("look at", first, there)?.is_some())
     }
 
     /// Forgets the pieces of a blob that is whole now, and, when those who read
@@ -185,7 +271,7 @@ impl Objects {
         )))
     }
 
-    async fn bring_parts(
+    pub(super) async fn bring_parts(
         &self,
         segments: Vec<Path>,
         to: &Path,
@@ -248,24 +334,18 @@ impl Objects {
     /// that the blob is there, puts that together. Whether the session may be
     /// removed now.
     pub(super) async fn end_assembly(&self, stage: &Stage) -> Result<bool, StorageError> {
-        let key = stage.assembly();
-        let Some(result) = self.get_object(&key, GetOptions::default()).await? else {
+        let Some((note, age)) = self.assembly(stage).await? else {
             return Ok(true);
         };
-        let age = SystemTime::from(result.meta.last_modified).elapsed();
-        let text = result.bytes().await;
-        let text = text.map_err(|error| failed("read", key.as_str(), error))?;
-        let Ok(note) = serde_json::from_slice::<Assembly>(&text) else {
-            return Ok(true);
-        };
-        if note.serves.is_some() && age.unwrap_or_default() < self.abandoned {
+        if note.serves.is_some() && age < self.abandoned {
             return Ok(false);
         }
+        self.abort_assembly(&note).await?;
         let to = Path::from(note.to.as_str());
-        match self.client.parts.abort_multipart(&to, &note.id).await {
-            // It was completed or aborted before.
-            Ok(()) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(failed("abort", &note.to, error)),
+        if note.withdrawn
+            && let Some(key) = self.blob_at(&to)
+        {
+            self.forget_pieces(stage, &key).await?;
         }
         if let Some(pieces) = note.serves {
             self.finish_assembly(stage, &to, pieces).await?;
@@ -280,21 +360,30 @@ impl Objects {
         to: &Path,
         pieces: Pieces,
     ) -> Result<(), StorageError> {
-        let key = to
-            .as_ref()
-            .strip_prefix(&*self.root)
-            .and_then(Key::parse_blob);
-        let Some(key) = key else {
+        let Some(key) = self.blob_at(to) else {
             return Ok(());
         };
         let whole = absent("look at", key.as_str(), self.client.store.head(to).await)?;
-        if whole.is_none() {
+        // Without its pieces it was removed, and told of once more.
+        if whole.is_none() && self.has_first(Some(&pieces)).await? {
             let segments = parsed(pieces)?.into_iter().map(|(path, _)| path).collect();
             let id = self.begin_assembly(&key).await?;
             self.assemble(stage, segments, &key, &id).await?;
         }
         self.delete(&key.pieces()).await
     }
+
+    /// The blob's key that a path in the bucket is.
+    fn blob_at(&self, path: &Path) -> Option<Key> {
+        Key::parse_blob(path.as_ref().strip_prefix(&*self.root)?)
+    }
+}
+
+/// An upload ended while its bytes were being put together.
+fn gone() -> StorageError {
+    StorageError::Unavailable(std::io::Error::other(
+        "its upload was removed while it was being put together: push it again",
+    ))
 }
 
 fn parsed(pieces: Pieces) -> Result<Vec<(Path, u64)>, StorageError> {

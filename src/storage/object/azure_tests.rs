@@ -10,6 +10,7 @@ use object_store::client::{ClientOptions, HttpConnector as _, HttpRequestBody, R
 use tempfile::TempDir;
 
 use super::super::*;
+use super::slow::InPieces;
 use super::{Needs, eventually, find, replicas};
 use crate::storage::contract::{Bench, stamp_contract};
 
@@ -123,4 +124,22 @@ async fn it_passes_every_check() {
     for check in &report.checks {
         assert_eq!(check.outcome, Outcome::Passed, "{check:?}");
     }
+}
+
+/// There is no step that keeps parts from being completed: whoever does that
+/// looks whether the blob is wanted.
+#[tokio::test]
+async fn a_removed_blob_is_not_completed() {
+    let Some(settings) = settings().await else {
+        return;
+    };
+    let left = InPieces::of(&settings, true).await;
+    let (objects, stage, key) = (&left.objects, &left.stage, &left.key);
+    assert!(objects.withdraw_assembly(stage, key).await.unwrap());
+    let segments = InPieces::segments(stage).map(|key| objects.key_path(&key));
+    let assembled = objects.assemble(stage, segments.to_vec(), key, &left.id);
+    let refused = assembled.await.unwrap_err();
+    assert!(refused.to_string().contains("was removed"), "{refused}");
+    objects.delete(key).await.unwrap();
+    left.assert_gone().await;
 }

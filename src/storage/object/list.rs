@@ -8,7 +8,7 @@ use object_store::path::Path;
 
 use super::Objects;
 use super::fault::failed;
-use crate::storage::{Child, Prefix, StorageError};
+use crate::storage::{Child, Prefix, StorageError, layout};
 
 /// The most that S3 lists at once.
 const PAGE: usize = 1000;
@@ -79,6 +79,24 @@ impl Objects {
             asked.insert(name);
         }
         Ok(names.into_children())
+    }
+
+    /// The names under which a blob lies in pieces: children of
+    /// [`layout::pieces`] that begin so.
+    pub(super) async fn in_pieces(
+        &self,
+        beginning: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Child>, StorageError> {
+        let after = format!("{beginning}{}", after.unwrap_or_default());
+        let records = layout::pieces();
+        let records = self.names_below(&records, Some(&after), limit).await?;
+        let names = records.into_iter().map_while(|record| {
+            let name = record.name.strip_prefix(beginning)?.to_owned();
+            Some(Child { name, ..record })
+        });
+        Ok(names.collect())
     }
 
     /// Whether there is any object whose key begins with `beginning`.

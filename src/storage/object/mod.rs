@@ -15,6 +15,7 @@ mod list;
 mod part_copy;
 mod probe;
 mod read;
+mod remove;
 mod report;
 mod settings;
 mod state;
@@ -29,8 +30,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, Error, GetOptions, GetResult, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload, PutResult,
+    Attribute, Attributes, Error, GetOptions, GetResult, PutMode, PutOptions, PutPayload, PutResult,
 };
 
 pub use report::{Check, Outcome, Report};
@@ -42,7 +42,7 @@ use self::read::{Remote, Scattered, meta};
 use self::upload::ObjectUpload;
 use super::{
     Aside, Child, Created, Hold, Key, MAX_RECORD, Meta, Object, Prefix, Reading, Space, Stage,
-    StorageError, Store, Upload,
+    StorageError, Store, Upload, layout,
 };
 use crate::oci::UploadId;
 
@@ -263,8 +263,11 @@ impl Store for Objects {
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StorageError> {
-        let deleted = self.client.store.delete(&self.key_path(key)).await;
-        absent("delete", key.as_str(), deleted).map(drop)
+        if key.is_blob() {
+            self.remove_blob(key).await
+        } else {
+            self.remove_object(key).await
+        }
     }
 
     async fn set_aside(&self, key: &Key, to: &Key, version: &Meta) -> Result<Aside, StorageError> {
@@ -313,7 +316,17 @@ impl Store for Objects {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Child>, StorageError> {
-        self.names_below(prefix, after, limit).await
+        // These first: what is put together in between is found then.
+        let pieces = match layout::pieces_below(prefix) {
+            Some(beginning) => self.in_pieces(&beginning, after, limit).await?,
+            None => Vec::new(),
+        };
+        let mut all = self.names_below(prefix, after, limit).await?;
+        all.extend(pieces);
+        all.sort();
+        all.dedup();
+        all.truncate(limit);
+        Ok(all)
     }
 
     async fn exists(&self, prefix: &Prefix) -> Result<bool, StorageError> {

@@ -105,53 +105,167 @@ mod slow {
     }
     stamp_contract!(bench);
 
+    /// A blob whose process said that it is there, and died.
+    pub(super) struct InPieces {
+        pub(super) objects: Objects,
+        pub(super) stage: Stage,
+        pub(super) key: Key,
+        whole: Vec<u8>,
+        /// What was being put together.
+        pub(super) id: String,
+    }
+
+    impl InPieces {
+        async fn new(again: bool) -> Option<Self> {
+            Some(Self::of(&settings(&bucket().await?), again).await)
+        }
+
+        pub(super) async fn of(settings: &Settings, again: bool) -> Self {
+            let objects = Objects::connect(settings).await.unwrap();
+            let stage = layout::upload(&"app".parse().unwrap(), &UploadId::random());
+            let whole: Vec<u8> = (0..11_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+            let digest = Algorithm::Sha256.digest(&whole);
+            let key = match again {
+                true => layout::blob_again(&digest, &UploadId::random()),
+                false => layout::blob_data(&digest),
+            };
+            objects.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
+            for (segment, part) in Self::segments(&stage).iter().zip(Self::parts(&whole)) {
+                let part = Bytes::copy_from_slice(part);
+                objects.put(segment, part).await.unwrap();
+            }
+            let id = objects.begin_assembly(&key).await.unwrap();
+            let left = Self {
+                objects,
+                stage,
+                key,
+                whole,
+                id,
+            };
+            left.serve().await.unwrap();
+            left
+        }
+
+        pub(super) fn segments(stage: &Stage) -> [Key; 2] {
+            ["1", "2"].map(|name| stage.segment(name))
+        }
+
+        fn parts(whole: &[u8]) -> [&[u8]; 2] {
+            whole.split_at(6_000_000).into()
+        }
+
+        /// Says that the blob is there.
+        async fn serve(&self) -> Result<(), StorageError> {
+            let paths = Self::segments(&self.stage).map(|key| self.objects.key_path(&key));
+            let pieces = paths.iter().zip(Self::parts(&self.whole));
+            let pieces = pieces.map(|(path, part)| (path.to_string(), part.len() as u64));
+            let served = self.objects.serve_pieces(
+                &self.stage,
+                &self.key,
+                self.id.clone(),
+                pieces.collect(),
+            );
+            served.await
+        }
+
+        pub(super) async fn assert_gone(&self) {
+            let objects = &self.objects;
+            assert!(objects.head(&self.key).await.unwrap().is_none());
+            let opened = objects.open(&self.key, Reading::Whole).await.unwrap();
+            assert!(opened.is_none());
+            assert!(objects.get(&self.key.pieces()).await.unwrap().is_none());
+            assert!(!objects.exists(&self.stage.all()).await.unwrap());
+            assert!(!objects.exists(&layout::pieces()).await.unwrap());
+        }
+    }
+
     #[tokio::test]
     async fn what_a_dead_process_left_in_pieces_is_pulled_and_put_together_later() {
-        let Some(bucket) = bucket().await else {
+        for again in [false, true] {
+            let Some(mut left) = InPieces::new(again).await else {
+                return;
+            };
+            let read = async |left: &InPieces, range: std::ops::Range<usize>| {
+                let object = left.objects.open(&left.key, Reading::Parts).await;
+                let object = object.unwrap().unwrap();
+                assert_eq!(object.meta.size, 11_000_000);
+                let bytes = object.content.read(range.start as u64..range.end as u64);
+                let bytes: Vec<Bytes> = bytes.try_collect().await.unwrap();
+                assert!(bytes.concat() == left.whole[range]);
+                object.meta.assembled
+            };
+            for range in [0..11_000_000, 5_999_999..6_000_001, 7_000_000..7_000_010] {
+                assert!(!read(&left, range).await);
+            }
+            // It may still be alive.
+            left.objects.discard(&left.stage).await.unwrap();
+            assert_eq!(left.objects.staged(&left.stage).await.unwrap(), None);
+            assert!(!read(&left, 0..11_000_000).await);
+            // It is not.
+            left.objects.abandoned = Duration::ZERO;
+            left.objects.discard(&left.stage).await.unwrap();
+            assert!(read(&left, 0..11_000_000).await);
+            let record = left.objects.get(&left.key.pieces()).await.unwrap();
+            assert!(record.is_none());
+            assert!(!left.objects.exists(&left.stage.all()).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_in_pieces_is_removed_with_them_and_stays_away() {
+        for again in [false, true] {
+            let Some(mut left) = InPieces::new(again).await else {
+                return;
+            };
+            left.objects.delete(&left.key).await.unwrap();
+            left.assert_gone().await;
+            // Whoever clears up finds nothing to put together.
+            left.objects.abandoned = Duration::ZERO;
+            left.objects.discard(&left.stage).await.unwrap();
+            left.assert_gone().await;
+            // Nor can who was at it, or who tells of it a second time.
+            let segments = InPieces::segments(&left.stage).map(|key| left.objects.key_path(&key));
+            let (stage, key, id) = (&left.stage, &left.key, &left.id);
+            let assembled = left.objects.assemble(stage, segments.to_vec(), key, id);
+            assembled.await.unwrap_err();
+            left.serve().await.unwrap_err();
+            assert!(left.objects.head(&left.key).await.unwrap().is_none());
+            left.objects.discard(&left.stage).await.unwrap();
+            left.assert_gone().await;
+        }
+    }
+
+    /// All parts are copied when the blob is removed.
+    #[tokio::test]
+    async fn what_was_about_to_be_completed_is_not() {
+        let Some(left) = InPieces::new(false).await else {
             return;
         };
-        let settings = settings(&bucket);
-        let mut objects = Objects::connect(&settings).await.unwrap();
-        let stage = layout::upload(&"app".parse().unwrap(), &UploadId::random());
-        let whole: Vec<u8> = (0..11_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
-        let key = layout::blob_data(&Algorithm::Sha256.digest(&whole));
-        objects.begin(&stage, "2026-11-23T10:00:00Z").await.unwrap();
-        let (first, second) = whole.split_at(6_000_000);
-        let mut pieces = assemble::Pieces::new();
-        for (name, part) in [("1", first), ("2", second)] {
-            let segment = stage.segment(name);
-            let part = Bytes::copy_from_slice(part);
-            pieces.push((objects.key_path(&segment).to_string(), part.len() as u64));
-            objects.put(&segment, part).await.unwrap();
-        }
-        // It said that the blob is there, and died.
-        let id = objects.begin_assembly(&key).await.unwrap();
-        objects
-            .serve_pieces(&stage, &key, id, pieces)
-            .await
-            .unwrap();
+        let paths = InPieces::segments(&left.stage).map(|key| left.objects.key_path(&key));
+        let to = left.objects.key_path(&left.key);
+        let parts = left.objects.bring_parts(paths.to_vec(), &to, &left.id);
+        let parts = parts.await.unwrap();
+        left.objects.delete(&left.key).await.unwrap();
+        let completed = left
+            .objects
+            .client
+            .parts
+            .complete_multipart(&to, &left.id, parts);
+        completed.await.unwrap_err();
+        left.assert_gone().await;
+    }
 
-        let read = async |objects: &Objects, range: std::ops::Range<usize>| {
-            let object = objects.open(&key, Reading::Parts).await.unwrap().unwrap();
-            assert_eq!(object.meta.size, 11_000_000);
-            let bytes = object.content.read(range.start as u64..range.end as u64);
-            let bytes: Vec<Bytes> = bytes.try_collect().await.unwrap();
-            assert!(bytes.concat() == whole[range]);
-            object.meta.assembled
+    #[tokio::test]
+    async fn a_removal_that_broke_off_is_ended_by_whoever_clears_up() {
+        let Some(mut left) = InPieces::new(false).await else {
+            return;
         };
-        for range in [0..11_000_000, 5_999_999..6_000_001, 7_000_000..7_000_010] {
-            assert!(!read(&objects, range).await);
-        }
-        // It may still be alive.
-        objects.discard(&stage).await.unwrap();
-        assert_eq!(objects.staged(&stage).await.unwrap(), None);
-        assert!(!read(&objects, 0..11_000_000).await);
-        // It is not.
-        objects.abandoned = Duration::ZERO;
-        objects.discard(&stage).await.unwrap();
-        assert!(read(&objects, 0..11_000_000).await);
-        assert!(objects.get(&key.pieces()).await.unwrap().is_none());
-        assert!(!objects.exists(&stage.all()).await.unwrap());
+        let withdrawn = left.objects.withdraw_assembly(&left.stage, &left.key);
+        assert!(withdrawn.await.unwrap());
+        assert!(left.objects.head(&left.key).await.unwrap().is_some());
+        left.objects.abandoned = Duration::from_secs(3600);
+        left.objects.discard(&left.stage).await.unwrap();
+        left.assert_gone().await;
     }
 }
 

@@ -82,7 +82,7 @@ fn oras_moves_a_layer_of_2_gib() {
     }
 }
 
-struct Skopeo;
+pub struct Skopeo;
 
 impl Skopeo {
     fn copy(&self, site: &Site, who: As, end: &str) -> Run {

@@ -28,13 +28,13 @@ fn docker_moves_a_layer_of_2_gib() {
     }
 }
 
-struct Docker {
+pub struct Docker {
     engine: &'static Engine,
     trust: Trust,
 }
 
 impl Docker {
-    fn new(site: &Site) -> Docker {
+    pub fn new(site: &Site) -> Docker {
         Docker {
             engine: engine(),
             trust: Trust::of(&site.host, &site.authority(As::User).certificate()),

@@ -5,6 +5,7 @@
 
 mod copiers;
 mod docker;
+mod pulls;
 mod site;
 mod stores;
 

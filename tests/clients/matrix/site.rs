@@ -42,7 +42,8 @@ impl Site {
         Site::of(Registry::with().address("[::1]:0"), "reg.test")
     }
 
-    fn of(setup: crate::support::Setup, name: &str) -> Site {
+    /// With more in its configuration, under that name.
+    pub fn of(setup: crate::support::Setup, name: &str) -> Site {
         let dir = TempDir::with_prefix("wharf-client-").expect("a temporary directory");
         let stranger = Authority::create(&dir.path().join("stranger"), "another CA");
         let registry = setup.tls().user(USER.0, USER.1).start();

@@ -55,18 +55,18 @@ fn ctr_moves_a_layer_of_2_gib() {
     }
 }
 
-fn ctr_needs() -> Needs {
+pub fn ctr_needs() -> Needs {
     debian_client("ctr")
         .program("containerd", "apt install containerd")
         .root()
 }
 
 /// podman or buildah: the same store and the same flags.
-struct Containers {
+pub struct Containers {
     name: &'static str,
 }
 
-const PODMAN: Containers = Containers { name: "podman" };
+pub const PODMAN: Containers = Containers { name: "podman" };
 const BUILDAH: Containers = Containers { name: "buildah" };
 
 impl Containers {
@@ -159,13 +159,13 @@ impl Client for Containers {
 
 /// ctr with a containerd of its own. Without `--hosts-dir`, ctr speaks plain
 /// HTTP to loopback whatever CA it is given.
-struct Ctr {
+pub struct Ctr {
     daemon: Child,
     socket: PathBuf,
 }
 
 impl Ctr {
-    fn start(site: &Site) -> Ctr {
+    pub fn start(site: &Site) -> Ctr {
         let socket = site.path("containerd.sock");
         let config = format!(
             "version = 2\nroot = {:?}\nstate = {:?}\n\
