@@ -1,6 +1,7 @@
 //! The composition root: builds every part from the configuration, runs them,
 //! and ends them in order. The only file that knows every part.
 
+mod gc;
 mod retention;
 mod scrub;
 pub mod storage;
@@ -167,6 +168,9 @@ impl App {
         retention::spawn_pulls(&shutdown, Arc::clone(&self.state));
         let batch = storage::patience(&self.config.storage);
         retention::spawn(&shutdown, Arc::clone(&self.state), batch);
+        let shared = !matches!(self.config.storage, Settings::Files(_));
+        let (state, counted) = (Arc::clone(&self.state), self.metrics.gc());
+        gc::spawn(&shutdown, state, counted, batch, shared);
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         spawn_reloads(

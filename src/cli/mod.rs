@@ -1,12 +1,17 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 failed, 2
-//! usage, 3 found problems, 4 not found, 5 denied, 78 configuration.
+//! usage, 3 found problems, 4 not found, 5 denied, 75 busy, 78 configuration,
+//! 130 interrupted.
 
 mod ask;
 mod check;
 mod config;
 mod doctor;
+mod garbage_collect;
+mod gc;
 mod healthcheck;
 mod htpasswd;
+mod interrupt;
+mod progress;
 mod retention;
 mod rm;
 mod serve;
@@ -52,6 +57,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Look whether what is stored is whole, and mend it
     Check(check::CheckArgs),
+    /// Remove what nothing needs any more, while the registry runs
+    Gc(gc::GcArgs),
+    /// The same at once, with the flags and the output of registry:2
+    GarbageCollect(garbage_collect::GarbageCollectArgs),
     /// Show what the rules of retention would remove, and remove it
     Retention(retention::RetentionArgs),
     /// Say how much each repository holds
@@ -103,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Check(args) => check::run(args),
+        Command::Gc(args) => gc::run(args),
+        Command::GarbageCollect(args) => garbage_collect::run(&args),
         Command::Retention(args) => retention::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Rm(args) => rm::run(args),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::config::{environment, found, variable};
-use crate::config::Config;
+use crate::config::{Config, Found};
 use crate::registry;
 use crate::storage::{Settings, files};
 
@@ -56,6 +56,16 @@ impl StoreArgs {
                 registry: registry::Settings::default(),
             });
         };
+        Place::configured(&found)
+    }
+}
+
+impl Place {
+    /// What a configuration says. Nothing is opened.
+    ///
+    /// # Errors
+    /// Like [`StoreArgs::place`].
+    pub(super) fn configured(found: &Found) -> Result<Self, String> {
         let loaded = Config::read(&found.path, environment()).map_err(|error| error.to_string())?;
         let config = loaded.config;
         if let Settings::Files(files) = &config.storage
@@ -63,7 +73,7 @@ impl StoreArgs {
         {
             return Err(format!("there is no directory {}", files.root.display()));
         }
-        Ok(Place {
+        Ok(Self {
             storage: config.storage,
             registry: config.registry,
         })

@@ -29,6 +29,7 @@ use std::time::Duration;
 pub use find::{Found, find};
 pub use reference::reference;
 pub use report::{Note, Origin, Problem, Problems};
+pub use values::age;
 
 use crate::{auth, http, observe, registry, server, storage};
 use report::Report;

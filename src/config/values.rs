@@ -113,7 +113,10 @@ pub(super) fn period(text: &str) -> Result<Duration, String> {
 
 /// An age or a span of wharf's own rules: whole days, or a Go duration with a
 /// unit. Zero is one.
-pub(super) fn age(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is accepted instead, for people.
+pub fn age(text: &str) -> Result<Duration, String> {
     const DAY: u64 = 24 * 3600;
     let refused =
         || format!("`{text}` is no time; write a number with a unit, such as `12h` or `30d`");

@@ -9,15 +9,15 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use super::CONFIGURATION;
 use super::ask;
 use super::config::variable;
+use super::interrupt::{self, INTERRUPTED};
+use super::progress::{bar, show};
 use super::store::{Place, StoreArgs};
 use crate::app::storage::open;
 use crate::app::upstream::Upstream;
@@ -25,14 +25,12 @@ use crate::auth::password::Password;
 use crate::registry::check::{Checker, Checkpoint, Observer, Options, Rate, Report, Source};
 use crate::registry::{self, Registry};
 use crate::storage::{Settings, files};
+use progress::Reading;
 use report::Teller;
 use resume::{Resume, ResumeError};
 
 /// There is something to mend.
 const FOUND_PROBLEMS: u8 = 3;
-
-/// It was asked to stop (128 + SIGINT).
-const INTERRUPTED: u8 = 130;
 
 /// Things that are looked at at once in a bucket, whose answers take their time.
 const BUCKET_JOBS: usize = 8;
@@ -172,8 +170,7 @@ async fn check_store(args: &CheckArgs, plan: Plan) -> Result<u8, Refused> {
     // Without a repair nothing is written, not even to try the storage out.
     let opened = open(&plan.storage, !args.repair).await;
     let opened = opened.map_err(|error| Refused::Failed(error.to_string()))?;
-    let stop = CancellationToken::new();
-    follow_interrupts(&stop);
+    let stop = interrupt::follow();
     let options = Options {
         jobs: jobs(args, &plan.storage),
         rate: args.rate,
@@ -188,11 +185,11 @@ async fn check_store(args: &CheckArgs, plan: Plan) -> Result<u8, Refused> {
     };
     let begun = Instant::now();
     let resumed = plan.from.blob.is_some() || plan.from.blobs_done;
-    let bar = progress::bar();
+    let bar = bar();
     let teller = Arc::new(Teller::new(args.json, plan.resume.clone(), bar.clone()));
     let registry = Registry::new(opened.store, plan.registry);
     let checker = Checker::new(registry, options, Arc::clone(&teller) as Arc<dyn Observer>);
-    let shown = progress::show(checker.meter(), bar, !args.json);
+    let shown = show(Reading::new(checker.meter()), bar, !args.json);
     let ended = checker.run(plan.from).await;
     shown.end().await;
     let took = begun.elapsed();
@@ -245,25 +242,5 @@ fn jobs(args: &CheckArgs, storage: &Settings) -> usize {
         (Some(jobs), _) => usize::from(jobs),
         (None, Settings::Object(_)) => BUCKET_JOBS,
         (None, Settings::Files(_)) => std::thread::available_parallelism().map_or(2, usize::from),
-    }
-}
-
-/// The first SIGINT or SIGTERM ends the check in order, the second at once.
-fn follow_interrupts(stop: &CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let asked = Arc::new(AtomicBool::new(false));
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let Ok(mut signals) = signal(kind) else {
-            continue;
-        };
-        let (stop, asked) = (stop.clone(), Arc::clone(&asked));
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if asked.swap(true, Ordering::SeqCst) {
-                    std::process::exit(i32::from(INTERRUPTED));
-                }
-                stop.cancel();
-            }
-        });
     }
 }

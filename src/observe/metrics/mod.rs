@@ -1,6 +1,7 @@
 //! Metrics in OpenMetrics text, under registry:2's names where they mean the
 //! same. No label comes from a client: their number is bounded by this code.
 
+mod gc;
 mod process;
 mod requests;
 mod room;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use gc::{GcMetrics, Outcome};
 pub use requests::{Finished, InFlight};
 pub use scrub::ScrubMetrics;
 pub(super) use storage::StorageTimes;
@@ -39,6 +41,7 @@ struct Inner {
     requests: RequestMetrics,
     storage: StorageTimes,
     scrub: ScrubMetrics,
+    gc: GcMetrics,
     damaged: Counter,
     room: Watched,
     usage: UsageMetrics,
@@ -51,6 +54,7 @@ impl Metrics {
         let requests = RequestMetrics::register(&mut registry);
         let storage = StorageTimes::register(&mut registry);
         let scrub = ScrubMetrics::register(&mut registry);
+        let gc = GcMetrics::register(&mut registry);
         let damaged = Counter::default();
         registry.register(
             "wharf_damaged_content",
@@ -72,6 +76,7 @@ impl Metrics {
             requests,
             storage,
             scrub,
+            gc,
             damaged,
             room,
             usage,
@@ -92,6 +97,11 @@ impl Metrics {
     /// What the background scrub counts in.
     pub fn scrub(&self) -> ScrubMetrics {
         self.0.scrub.clone()
+    }
+
+    /// What collections of garbage count in.
+    pub fn gc(&self) -> GcMetrics {
+        self.0.gc.clone()
     }
 
     /// Shows how much room there is. The first one counts.

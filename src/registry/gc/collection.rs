@@ -1,7 +1,7 @@
 //! A collection from its beginning to its end: who collects, C1 to C7, what is
 //! tidied afterwards, what is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -40,6 +40,8 @@ pub struct Options {
     pub jobs: usize,
     /// The most cells of one pass.
     pub most_cells: usize,
+    /// What a dry run takes for removed already, by repository.
+    pub without: Arc<HashMap<RepositoryName, HashSet<Digest>>>,
     /// Ends the collection early when it is cancelled.
     pub stop: CancellationToken,
 }
@@ -54,6 +56,7 @@ impl Default for Options {
             pace: 100,
             jobs: 4,
             most_cells: reached::MOST,
+            without: Arc::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -67,7 +70,7 @@ pub trait Observer: Send + Sync {
     /// A repository holds a manifest.
     fn manifest(&self, _repository: &RepositoryName, _digest: &Digest) {}
 
-    /// A manifest of a repository needs a blob.
+    /// The manifest that was told of last names a blob, or a child.
     fn blob(&self, _repository: &RepositoryName, _digest: &Digest) {}
 
     /// A repository links a manifest whose bytes are gone.
@@ -368,6 +371,12 @@ impl Collector {
 
     pub(super) fn jobs(&self) -> usize {
         self.options.jobs.max(1)
+    }
+
+    /// Whether a dry run takes a manifest for removed.
+    pub(super) fn is_without(&self, repository: &RepositoryName, digest: &Digest) -> bool {
+        let gone = self.options.without.get(repository);
+        self.options.dry_run && gone.is_some_and(|gone| gone.contains(digest))
     }
 
     pub(super) async fn paced<T>(&self, work: impl Future<Output = T>) -> T {

@@ -235,7 +235,8 @@ impl Reading<'_> {
                 let digests = page
                     .iter()
                     .filter_map(|child| format!("{algorithm}:{}", child.name).parse().ok());
-                let digests: Vec<Digest> = digests.collect();
+                let mut digests: Vec<Digest> = digests.collect();
+                digests.retain(|digest| !self.collector.is_without(&self.name, digest));
                 let registry = self.registry().clone();
                 let name = self.name.clone();
                 let mut revisions = stream::iter(digests)
@@ -270,7 +271,11 @@ impl Reading<'_> {
 
     /// A manifest, and everything below it.
     async fn needs_manifest(&mut self, digest: &Digest, held: &Held) -> Result<(), Failure> {
-        self.collector.observer().manifest(&self.name, digest);
+        let observer = self.collector.observer();
+        observer.manifest(&self.name, digest);
+        for part in &held.manifest.parts {
+            observer.blob(&self.name, &part.digest);
+        }
         self.collector.counts().manifest();
         self.manifests += 1;
         self.needs(&held.canonical, held.size);
@@ -317,7 +322,6 @@ impl Reading<'_> {
             let canonical = self.registry().canonical(&self.name, &part.digest).await?;
             if let Some(canonical) = canonical {
                 self.links.insert(cell(&canonical));
-                self.collector.observer().blob(&self.name, &part.digest);
                 self.needs(&canonical, part.size);
             }
         }
