@@ -9,7 +9,9 @@
 //!
 //! A process that dies leaves its announcements behind, and a clock that jumps
 //! makes any age of theirs possible; so what counts is also how long this
-//! process has seen them, by its own steady clock.
+//! process has seen them, by its own steady clock. Those of a collection count
+//! for as long as it holds [`layout::collector`], where that can be known: a
+//! slow disk may take longer for one removal than anybody would wait.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +23,7 @@ use tokio::time::Instant;
 
 use super::{Error, Repository};
 use crate::oci::UploadId;
-use crate::storage::{Key, StorageError, layout};
+use crate::storage::{Hold, Key, StorageError, layout};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -35,6 +37,9 @@ const ABANDONED: Duration = Duration::from_secs(60);
 /// The same on a volume, which one process serves: another's is left by the
 /// process before it, or by one that is just ending.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
+/// What the announcements of collections begin with; their holder follows.
+const COLLECTION: &str = "gc.";
 
 /// Announcements that one look fetches.
 const AT_ONCE: usize = 100;
@@ -77,7 +82,26 @@ impl Repository {
         &self,
         delete: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let key = layout::deleting(&self.name, &UploadId::random().to_string());
+        self.announced_as(UploadId::random().to_string(), delete)
+            .await
+    }
+
+    /// The same for a collection, by the name under which it holds the store.
+    pub(super) async fn announced_by<T>(
+        &self,
+        holder: &str,
+        delete: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let id = format!("{COLLECTION}{holder}.{}", UploadId::random());
+        self.announced_as(id, delete).await
+    }
+
+    async fn announced_as<T>(
+        &self,
+        id: String,
+        delete: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let key = layout::deleting(&self.name, &id);
         match self.store().post(&key, Bytes::new()).await {
             // Nobody can push meanwhile, and a delete is what makes room.
             Err(StorageError::Full(_)) => return delete.await,
@@ -110,13 +134,31 @@ impl Repository {
         for child in announced {
             let key = layout::deleting(&self.name, &child.name);
             let is_left = self.registry.inner.announcements.is_left(&child.name);
-            if is_left || self.is_abandoned(&key).await? {
+            if (is_left || self.is_abandoned(&key).await?)
+                && !self.is_collecting(&child.name).await?
+            {
                 self.store().delete(&key).await?;
             } else {
                 runs = true;
             }
         }
         Ok(runs)
+    }
+
+    /// Whether it is of a collection that is surely still running.
+    async fn is_collecting(&self, id: &str) -> Result<bool, Error> {
+        let Some(holder) = id
+            .strip_prefix(COLLECTION)
+            .and_then(|rest| rest.split('.').next())
+        else {
+            return Ok(false);
+        };
+        let record = self.registry.collections().await?;
+        if !record.running || record.holder != holder {
+            return Ok(false);
+        }
+        let hold = self.store().hold(&layout::collector()).await?;
+        Ok(matches!(hold, Hold::Taken))
     }
 
     async fn is_abandoned(&self, key: &Key) -> Result<bool, Error> {

@@ -348,6 +348,11 @@ impl Collector {
         }
     }
 
+    /// Under which name it holds the store.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
     }

@@ -32,7 +32,7 @@ impl Collector {
         while !candidates.is_empty() {
             self.check_stopped()?;
             // D1, D5
-            let removal = repository.announced(async {
+            let removal = repository.announced_by(self.id(), async {
                 Ok(self
                     .remove_links(&repository, &mut needs, &mut candidates)
                     .await)
