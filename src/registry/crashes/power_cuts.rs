@@ -1,18 +1,20 @@
 //! Power cuts by the thousand, and the proof that the test would see losses.
 //!
-//! Two clients work on one machine; before any of its system calls the power may
+//! Two clients work on one machine, and in every other seed collections of
+//! everything that nothing needs; before any of its system calls the power may
 //! fail. What the disk holds then is looked at by a fresh process, and the next
 //! clients go on from one of these disks. `WHARF_SEED=n` plays one seed again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::client::Client;
 use super::ledger::Ledger;
-use super::oracle::{self, Found};
+use super::oracle::{self, Found, Keeps};
 use super::pool::Pool;
-use super::{runtime, started};
+use super::{collector, runtime, started};
 use crate::storage::files::simulated::{Lie, Machine, Random};
 
 /// How often the power is cut where time is no matter: in CI and with `WHARF_LONG`.
@@ -29,6 +31,12 @@ const LIVES: u64 = 6;
 
 /// What each client does in one life.
 const ACTS: usize = 4;
+
+/// Collections beside the clients of one life.
+const COLLECTIONS: usize = 2;
+
+/// How long a machine without power stays off: what lived on it is dead.
+const OFF: Duration = Duration::from_secs(120);
 
 /// One in so many system calls is a moment to look at.
 const MOMENTS: u64 = 4;
@@ -106,6 +114,10 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
         let pool = Pool::new();
         let mut machine = Machine::new();
         let (mut found, mut uploads) = (Found::new(), Vec::new());
+        let keeps = match seed % 2 {
+            0 => Keeps::WhatIsNeeded,
+            _ => Keeps::Everything,
+        };
         for life in 0..LIVES {
             machine.lie(lie);
             let before = found
@@ -113,7 +125,7 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
                 .map(|(object, value)| (object, vec![value]));
             let ledger = Ledger::new(&machine, before.collect(), uploads);
             machine.take_forks(Random::new(random.next()), MOMENTS);
-            live(&pool, &machine, &ledger, &mut random).await;
+            live(&pool, &machine, &ledger, keeps, &mut random).await;
             let mut moments = machine.forks();
             moments.push(machine.fork());
             let next = random.below(moments.len() as u64);
@@ -121,7 +133,8 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
             for (number, moment) in (0..).zip(&moments) {
                 for way in 0..WAYS {
                     let disk = moment.crashed(&mut random);
-                    let looked = oracle::check(&pool, &disk, &ledger, moment.moment).await;
+                    let check = oracle::check(&pool, &disk, &ledger, moment.moment, keeps);
+                    let looked = check.await;
                     crashes.fetch_add(1, Ordering::Relaxed);
                     let looked = looked.map_err(|error| {
                         format!("life {life}, moment {number}, way {way}: {error}")
@@ -130,6 +143,7 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
                         found = looked;
                         disk.compact();
                         machine = disk;
+                        machine.age(OFF);
                     }
                 }
             }
@@ -140,7 +154,7 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
 }
 
 /// Two clients beside each other, after they have gone on with what they left.
-async fn live(pool: &Pool, machine: &Machine, ledger: &Ledger, random: &mut Random) {
+async fn live(pool: &Pool, machine: &Machine, ledger: &Ledger, keeps: Keeps, random: &mut Random) {
     let registry = started(machine, Some(random.next()));
     let client = |repository| Client {
         pool,
@@ -159,5 +173,19 @@ async fn live(pool: &Pool, machine: &Machine, ledger: &Ledger, random: &mut Rand
         }
     };
     let (one, two) = (Random::new(random.next()), Random::new(random.next()));
-    tokio::join!(act(client(0), one), act(client(1), two));
+    let collect = async {
+        for _ in 0..COLLECTIONS {
+            collector(&registry).run().await.unwrap();
+        }
+    };
+    match keeps {
+        Keeps::Everything => {
+            tokio::join!(act(client(0), one), act(client(1), two));
+        }
+        Keeps::WhatIsNeeded => {
+            // Pushes wait for what seems to run, and only the next one knows.
+            collector(&registry).run().await.unwrap();
+            tokio::join!(act(client(0), one), act(client(1), two), collect);
+        }
+    }
 }
