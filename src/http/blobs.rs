@@ -35,7 +35,7 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     let repository = state.registry.repository(allowed.repository());
     if head {
-        let size = repository.blob_size(digest).await?;
+        let size = repository.promised_size(digest).await?;
         let mut response = whole(digest, size, Body::empty())?;
         if let Some(status) = precondition(request, digest) {
             response = conditional(status, digest, FOREVER)?;

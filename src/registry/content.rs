@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::gc::Condemned;
 use super::{Error, Registry};
 use crate::oci::{Digest, UploadId};
-use crate::storage::{Key, Meta, Object, Reading, layout};
+use crate::storage::{Key, Meta, Object, Reading, StorageError, layout};
 
 /// How long an upload waits for a run: one takes about a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,7 +24,10 @@ const NAMES: usize = 100;
 impl Registry {
     /// The name under which the bytes of a canonical digest are, and which
     /// version of them.
-    pub(super) async fn located(&self, canonical: &Digest) -> Result<Option<(Key, Meta)>, Error> {
+    pub(super) async fn located(
+        &self,
+        canonical: &Digest,
+    ) -> Result<Option<(Key, Meta)>, StorageError> {
         self.located_beside(canonical, &Condemned::default()).await
     }
 
@@ -33,7 +36,7 @@ impl Registry {
         &self,
         canonical: &Digest,
         condemned: &Condemned,
-    ) -> Result<Option<(Key, Meta)>, Error> {
+    ) -> Result<Option<(Key, Meta)>, StorageError> {
         let data = layout::blob_data(canonical);
         if !condemned.has(&data)
             && let Some(meta) = self.store().head(&data).await?
@@ -50,12 +53,18 @@ impl Registry {
         Ok(None)
     }
 
+    /// The name under which the bytes of a canonical digest are, or would be.
+    pub(super) async fn name_of(&self, canonical: &Digest) -> Result<Key, StorageError> {
+        let located = self.located(canonical).await?;
+        Ok(located.map_or_else(|| layout::blob_data(canonical), |(key, _)| key))
+    }
+
     /// Opens the bytes of a canonical digest.
     pub(super) async fn open_content(
         &self,
         canonical: &Digest,
         reading: Reading,
-    ) -> Result<Option<Object>, Error> {
+    ) -> Result<Option<Object>, StorageError> {
         let data = layout::blob_data(canonical);
         if let Some(object) = self.store().open(&data, reading).await? {
             return Ok(Some(object));
@@ -69,7 +78,7 @@ impl Registry {
     }
 
     /// The bytes of a manifest by its canonical digest.
-    pub(super) async fn content(&self, canonical: &Digest) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn content(&self, canonical: &Digest) -> Result<Option<Bytes>, StorageError> {
         let data = layout::blob_data(canonical);
         if let Some(content) = self.store().get(&data).await? {
             return Ok(Some(content));
@@ -89,7 +98,7 @@ impl Registry {
         &self,
         canonical: &Digest,
         condemned: &Condemned,
-    ) -> Result<Key, Error> {
+    ) -> Result<Key, StorageError> {
         let data = layout::blob_data(canonical);
         if !condemned.has(&data) {
             return Ok(data);
@@ -107,7 +116,7 @@ impl Registry {
         loop {
             let condemned = self.condemned_now().await?;
             if !condemned.has(&data) || Instant::now() >= deadline {
-                return self.place(canonical, &condemned).await;
+                return Ok(self.place(canonical, &condemned).await?);
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -115,7 +124,7 @@ impl Registry {
 
     /// The names beside `data`; and that again, since the bytes may have moved
     /// there meanwhile.
-    async fn other_names(&self, canonical: &Digest) -> Result<Vec<Key>, Error> {
+    async fn other_names(&self, canonical: &Digest) -> Result<Vec<Key>, StorageError> {
         let names = layout::blob_names(canonical);
         let children = self.store().children(&names, None, NAMES).await?;
         let mut keys: Vec<Key> = children

@@ -206,10 +206,9 @@ impl Repository {
         let content = match digest.algorithm() {
             // Its own bytes' place is known: no need to wait for the link.
             Algorithm::Sha256 => {
-                let (held, content) = futures_util::try_join!(
-                    self.held_manifest(digest),
-                    self.registry.content(digest)
-                )?;
+                let (held, content) = futures_util::try_join!(self.held_manifest(digest), async {
+                    Ok(self.registry.content(digest).await?)
+                })?;
                 held.and(content)
             }
             Algorithm::Sha512 => match self.held_manifest(digest).await? {

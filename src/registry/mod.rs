@@ -25,6 +25,7 @@ mod links;
 mod locks;
 mod manifests;
 mod parts;
+mod promises;
 mod pulls;
 mod purge;
 mod referrers;
@@ -61,6 +62,7 @@ use crate::storage::{Room, Store};
 use deleting::Announcements;
 use integrity::Integrity;
 use locks::Locks;
+use promises::Promises;
 use pulls::Pulls;
 use sessions::Sessions;
 use usage::Usage;
@@ -81,6 +83,7 @@ struct Inner {
     locks: Locks,
     announcements: Announcements,
     integrity: Integrity,
+    promises: Promises,
     pulls: Pulls,
     usage: Usage,
 }
@@ -118,6 +121,7 @@ impl Registry {
                 locks: Locks::default(),
                 announcements: Announcements::default(),
                 integrity: Integrity::default(),
+                promises: Promises::default(),
                 pulls: Pulls::default(),
                 usage,
             }),
@@ -141,6 +145,7 @@ impl Registry {
             locks,
             announcements,
             integrity,
+            promises,
             pulls,
             usage,
             ..
@@ -155,6 +160,7 @@ impl Registry {
                 locks: locks.clone(),
                 announcements: announcements.clone(),
                 integrity: integrity.clone(),
+                promises: promises.clone(),
                 pulls: pulls.clone(),
                 usage: usage.clone(),
             }),

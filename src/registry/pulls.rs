@@ -399,6 +399,86 @@ impl Repository {
 mod tests {
     use super::*;
     use crate::oci::Algorithm;
+    use crate::storage::Store as _;
+    use crate::storage::faulty::{Fault, Faulty, Verb};
+    use crate::storage::files::{self, Files};
+
+    /// A registry on files that has the repository.
+    async fn registry(dir: &std::path::Path) -> (Registry, Arc<Faulty>) {
+        let settings = files::Settings {
+            root: dir.to_owned(),
+            max_threads: 4,
+            sync: files::SyncMode::None,
+        };
+        let store = Faulty::new(Arc::new(Files::open(&settings).unwrap()));
+        let registry = Registry::new(store.clone(), crate::registry::Settings::default());
+        let link = layout::tag_current(&name(), &"v1".parse().unwrap());
+        store.put(&link, Bytes::new()).await.unwrap();
+        (registry, store)
+    }
+
+    fn tagged(n: usize) -> (Reference, Tag) {
+        let tag: Tag = format!("t{n}").parse().unwrap();
+        (Reference::Tag(tag.clone()), tag)
+    }
+
+    #[tokio::test]
+    async fn old_records_are_put_together_and_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = Algorithm::Sha256.digest(b"x");
+        let records = dir
+            .path()
+            .join(format!("docker/registry/v2/repositories/{}/_pulls", name()));
+        for n in 0..10 {
+            // Another process each time.
+            let (registry, _) = registry(dir.path()).await;
+            let (reference, _) = tagged(n);
+            let repository = registry.repository(&name());
+            repository.note_pull(&reference, &digest, false);
+            registry.flush_pulls().await;
+            // All but the last three have been silent for long.
+            for record in std::fs::read_dir(&records).unwrap() {
+                let file = std::fs::File::open(record.unwrap().path()).unwrap();
+                if n == 6 {
+                    file.set_modified(SystemTime::now() - LEFT * 2).unwrap();
+                }
+            }
+        }
+        let left = std::fs::read_dir(&records).unwrap().count();
+        assert_eq!(left, 4, "three that are new, and the others as one");
+        let (registry, _) = registry(dir.path()).await;
+        let times = registry.repository(&name()).pull_times().await.unwrap();
+        for n in 0..10 {
+            assert!(times.tag(&tagged(n).1).is_some(), "{n}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, store) = registry(dir.path()).await;
+        let (repository, digest) = (registry.repository(&name()), Algorithm::Sha256.digest(b"x"));
+        let (reference, tag) = tagged(1);
+        repository.note_pull(&reference, &digest, false);
+        let broken = Fault::Fail(std::io::ErrorKind::BrokenPipe);
+        store.on(Verb::Put, "_pulls", 1, broken);
+        registry.flush_pulls().await;
+        let known = repository.pull_times().await.unwrap();
+        assert_eq!(known.tag(&tag), None);
+        registry.flush_pulls().await;
+        let known = repository.pull_times().await.unwrap();
+        assert!(known.tag(&tag).is_some());
+        store.calls();
+        registry.flush_pulls().await;
+        assert_eq!(store.calls(), [], "nothing is left to write");
+        // A repository that was removed doesn't come back.
+        let gone = layout::below(&name());
+        store.delete_all(&gone).await.unwrap();
+        let (reference, _) = tagged(2);
+        repository.note_pull(&reference, &digest, false);
+        registry.flush_pulls().await;
+        assert!(!store.exists(&gone).await.unwrap());
+    }
 
     fn name() -> RepositoryName {
         "app".parse().unwrap()

@@ -183,6 +183,12 @@ pub fn revision_link(repository: &RepositoryName, digest: &Digest) -> Key {
     ))
 }
 
+/// Everything about one manifest of a repository.
+pub fn revision(repository: &RepositoryName, digest: &Digest) -> Prefix {
+    let link = revision_link(repository, digest).0;
+    Prefix(link.trim_end_matches("/link").to_owned())
+}
+
 /// Says which manifest a tag names.
 pub fn tag_current(repository: &RepositoryName, tag: &Tag) -> Key {
     Key(format!(

@@ -263,6 +263,9 @@ pub fn settled(server: &Registry, before: u64) {
 fn tree(server: &Registry) -> BTreeMap<PathBuf, Content> {
     let mut files = files(server.data(), None);
     files.retain(|path, _| !path.components().any(|part| part.as_os_str() == "_uploads"));
+    // What repositories hold is written down every few seconds, whatever comes.
+    let usage = server.data().join("docker/registry/v2/wharf/usage");
+    files.retain(|path, _| !path.starts_with(&usage));
     files
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::check::clean;
 use crate::content::{self, IMAGE, INDEX, bytes, sha256};
-use crate::process::wharf;
+use crate::process::binary;
 use crate::repo::Repo;
-use crate::support::{Registry, say};
+use crate::support::{Finished, Needs, Registry, run, say};
 
 /// What was pushed within it stays in any case.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -24,8 +24,12 @@ type Acknowledged = (String, Vec<String>);
 
 #[test]
 fn an_acknowledged_index_keeps_children_that_were_just_going() {
+    let needs = Needs::of("strace").program("strace", "apt install strace");
+    if !needs.met() {
+        return;
+    }
     let long = std::env::var_os("WHARF_LONG").is_some();
-    let time = Duration::from_secs(if long { 180 } else { 12 });
+    let time = Duration::from_secs(if long { 180 } else { 8 });
     let server = Registry::with()
         .section(
             "retention: {interval: 24h, rules: [{repositories: '**', keep: {tags: [keep-*]}}]}",
@@ -42,8 +46,7 @@ fn an_acknowledged_index_keeps_children_that_were_just_going() {
             .collect();
         scope.spawn(|| {
             while pushing.load(Ordering::Relaxed) {
-                let apply = ["retention", "apply", "config.yml", "--yes"];
-                let applied = wharf(server.dir(), apply).output();
+                let applied = slowly(&server);
                 assert!(applied.success(), "{applied}");
                 runs.fetch_add(1, Ordering::Relaxed);
             }
@@ -67,6 +70,19 @@ fn an_acknowledged_index_keeps_children_that_were_just_going() {
         }
     }
     clean(&server);
+}
+
+/// Applies retention, with some time between the plan and its announcement.
+fn slowly(server: &Registry) -> Finished {
+    const RENAMES: &str = "rename,renameat,renameat2,linkat";
+    let delay = format!("inject={RENAMES}:delay_enter=200000");
+    run("strace")
+        .dir(server.dir())
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", &delay])
+        .arg(binary())
+        .args(["retention", "apply", "config.yml", "--yes"])
+        .limit(Duration::from_secs(60))
+        .output()
 }
 
 /// Pushes children under tags that go, and an index of them about when they do.

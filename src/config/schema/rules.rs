@@ -66,7 +66,7 @@ pub(super) const RETENTION: Key = key(
         .remark("The first rule that matches a repository decides; where none does, everything stays."),
     ]),
 )
-.remark("wharf's own section: which tags stay.");
+.remark("wharf's own section: which tags stay ([retention.md](retention.md)).");
 
 pub(super) const IMMUTABLE: Key = key(
     "immutable",

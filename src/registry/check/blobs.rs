@@ -170,10 +170,11 @@ impl Checker {
     /// Reads and hashes one blob.
     pub(super) async fn look(&self, digest: &Digest) -> Look {
         let place = Place::Blob(digest.clone());
-        match self
-            .hash(&layout::blob_data(digest), digest.algorithm())
-            .await
-        {
+        let hashed = async {
+            let name = self.inner.registry.name_of(digest).await?;
+            self.hash(&name, digest.algorithm()).await
+        };
+        match hashed.await {
             Ok(None) => {
                 self.damaged().remove(digest);
                 Look::Absent

@@ -135,7 +135,7 @@ impl Checker {
             Ok(None) => return Ok(Vec::new()),
             Err(findings) => return Ok(findings),
         };
-        let bytes = match self.store().get(&layout::blob_data(&canonical)).await {
+        let bytes = match self.inner.registry.content(&canonical).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 let what = "its bytes are gone";
@@ -199,9 +199,8 @@ impl Checker {
             Content::Damaged => return Ok(Err(Vec::new())),
         }
         if digest.algorithm() == Algorithm::Sha512 {
-            let hashed = self
-                .hash(&layout::blob_data(&canonical), Algorithm::Sha512)
-                .await?;
+            let name = self.inner.registry.name_of(&canonical).await?;
+            let hashed = self.hash(&name, Algorithm::Sha512).await?;
             if let Some((_, actual)) = hashed
                 && actual != *digest
             {
@@ -386,7 +385,7 @@ impl Checker {
                 return Ok(vec![Finding::new(Kind::SuperfluousReferrer, place, what)]);
             }
         };
-        let Some(bytes) = self.store().get(&layout::blob_data(&held)).await? else {
+        let Some(bytes) = self.inner.registry.content(&held).await? else {
             return Ok(Vec::new());
         };
         match Manifest::stored(&bytes) {
@@ -491,10 +490,10 @@ impl Checker {
             return Ok(Content::Good(size));
         }
         let damaged = self.damaged().get(digest).copied();
-        Ok(match self.store().head(&layout::blob_data(digest)).await? {
+        Ok(match self.inner.registry.located(digest).await? {
             None => Content::Absent,
-            Some(meta) if damaged == Some(meta) => Content::Damaged,
-            Some(meta) => Content::Good(meta.size),
+            Some((_, meta)) if damaged == Some(meta) => Content::Damaged,
+            Some((_, meta)) => Content::Good(meta.size),
         })
     }
 }

@@ -64,7 +64,7 @@ impl Run<'_> {
         };
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%6fZ");
         let to = layout::quarantined_at(digest, &time.to_string());
-        let from = layout::blob_data(digest);
+        let from = checker.inner.registry.name_of(digest).await?;
         let moved = checker.store().set_aside(&from, &to, &version).await?;
         checker.damaged().remove(digest);
         Ok(match moved {
@@ -88,7 +88,7 @@ impl Run<'_> {
             let Some(digest) = digest_of(Algorithm::Sha256, &name?) else {
                 continue;
             };
-            let place = layout::blob_data(&digest);
+            let place = checker.inner.registry.name_of(&digest).await?;
             let mut times = checker.names(layout::quarantined(&digest), None);
             while let Some(time) = times.next().await {
                 if checker.store().head(&place).await?.is_some() {
@@ -158,7 +158,7 @@ impl Run<'_> {
             }
         }
         for candidate in candidates {
-            let key = layout::blob_data(&candidate);
+            let key = checker.inner.registry.name_of(&candidate).await?;
             let hashed = checker.hash(&key, Algorithm::Sha512).await?;
             if hashed.is_some_and(|(_, actual)| actual == *digest) {
                 return Ok(Some(candidate));

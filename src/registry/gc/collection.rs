@@ -89,7 +89,7 @@ impl Observer for () {}
 /// What came of a collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
-    /// Repositories, with those that hold nothing.
+    /// Repositories that hold manifests or layers.
     pub repositories: u64,
     /// Manifests that repositories hold.
     pub manifests: u64,
@@ -279,7 +279,7 @@ impl Collector {
             self.unmark(&mark.name).await;
             outcome?;
             let mut found = mark.found();
-            report.repositories = found.repositories.len() as u64;
+            report.repositories = found.holding;
             report.manifests = found.repositories.iter().map(|one| one.manifests).sum();
             report.needed += found.reached.len() as u64;
             untidy = std::mem::take(&mut found.untidy);

@@ -53,8 +53,11 @@ pub(super) struct Mark {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) reached: Reached,
-    /// By the numbers that `reached` knows them by.
+    /// By the numbers that `reached` knows them by, with directories that only
+    /// lead to others.
     pub(super) repositories: Vec<Measured>,
+    /// Those that hold anything.
+    pub(super) holding: u64,
     /// Those with links that nothing needs, or empty directories.
     pub(super) untidy: Vec<RepositoryName>,
 }
@@ -174,6 +177,7 @@ impl Collector {
             needs: HashSet::new(),
             links: HashSet::new(),
             untidy: false,
+            holds: false,
             manifests: 0,
             name,
         };
@@ -195,6 +199,8 @@ struct Reading<'a> {
     /// The layer links that its manifests need, by the digests' cells.
     links: HashSet<Cell>,
     untidy: bool,
+    /// Whether anything was found in it.
+    holds: bool,
     manifests: u64,
 }
 
@@ -224,13 +230,13 @@ impl Reading<'_> {
 
     async fn manifests(&mut self) -> Result<(), Failure> {
         let observer = self.collector.observer();
-        observer.repository(&self.name);
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let prefix = layout::revisions_by(&self.name, algorithm);
             let mut after: Option<String> = None;
             loop {
                 let store = self.registry().store();
                 let page = store.children(&prefix, after.as_deref(), PAGE).await?;
+                self.found_anything(!page.is_empty());
                 let next = page.get(PAGE - 1).map(|child| child.name.clone());
                 let digests = page
                     .iter()
@@ -267,6 +273,14 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of the repository once, if it is one.
+    fn found_anything(&mut self, anything: bool) {
+        if anything && !self.holds {
+            self.holds = true;
+            self.collector.observer().repository(&self.name);
+        }
     }
 
     /// A manifest, and everything below it.
@@ -363,6 +377,7 @@ impl Reading<'_> {
             loop {
                 let store = self.registry().store();
                 let page = store.children(&prefix, after.as_deref(), PAGE).await?;
+                self.found_anything(!page.is_empty());
                 let next = page.get(PAGE - 1).map(|child| child.name.clone());
                 for child in page {
                     let Ok(digest) = format!("{algorithm}:{}", child.name).parse::<Digest>() else {
@@ -400,6 +415,7 @@ impl Reading<'_> {
         let empty = self.manifests == 0 && tags.is_empty();
         self.collector.counts().repository();
         let mut found = self.mark.found();
+        found.holding += u64::from(self.holds);
         if let Some(measured) = found.repositories.get_mut(self.number as usize) {
             measured.manifests = self.manifests;
             measured.tags = tags.len() as u64;

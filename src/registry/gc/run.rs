@@ -48,6 +48,8 @@ impl Collector {
     ) -> Result<Ended, Failure> {
         for _ in 0..ATTEMPTS {
             self.check_stopped()?;
+            // Before R1: from there to R5 pushes wait.
+            let candidates = self.unchanged(candidates).await?;
             let name = Registered::new_run();
             // R1
             let key = layout::run(&name);
@@ -72,11 +74,26 @@ impl Collector {
         Ok(Ended::default())
     }
 
+    /// The candidates that nobody has written again meanwhile, which are young.
+    async fn unchanged(&self, candidates: &[Candidate]) -> Result<Vec<Candidate>, Failure> {
+        let store = self.registry().store();
+        let looks = stream::iter(candidates.to_vec()).map(|candidate| {
+            let look = async move {
+                let meta = store.head(&candidate.key).await?;
+                let same = meta.is_some_and(|meta| meta.version == candidate.version);
+                Ok::<_, Failure>(same.then_some(candidate))
+            };
+            look.boxed()
+        });
+        let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
+        looked.into_iter().filter_map(Result::transpose).collect()
+    }
+
     /// R2 to R4: the candidates that nobody needs by now.
     async fn choose(
         &self,
         mark: &Mark,
-        candidates: &[Candidate],
+        mut candidates: Vec<Candidate>,
     ) -> Result<Vec<Candidate>, Failure> {
         let registry = self.registry();
         let mut needed: Vec<Cell> = Vec::new();
@@ -93,21 +110,8 @@ impl Collector {
             return Err(Failure::TakenForDead);
         }
         needed.sort_unstable();
-        let left = candidates
-            .iter()
-            .filter(|candidate| needed.binary_search(&cell(&candidate.digest)).is_err());
-        // What was written again meanwhile is young.
-        let left: Vec<Candidate> = left.cloned().collect();
-        let looks = stream::iter(left).map(|candidate| {
-            let look = async move {
-                let meta = registry.store().head(&candidate.key).await?;
-                let same = meta.is_some_and(|meta| meta.version == candidate.version);
-                Ok::<_, Failure>(same.then_some(candidate))
-            };
-            look.boxed()
-        });
-        let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
-        looked.into_iter().filter_map(Result::transpose).collect()
+        candidates.retain(|candidate| needed.binary_search(&cell(&candidate.digest)).is_err());
+        Ok(candidates)
     }
 
     /// R5: whether the run may remove them.

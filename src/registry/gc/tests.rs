@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -14,7 +14,7 @@ use super::{Collector, Failure, Observer, Options, Report};
 use crate::oci::{Algorithm, Digest, Reference};
 use crate::registry::{Error, Reading, Registry, Repository, Settings};
 use crate::storage::files::{self, Files};
-use crate::storage::{ByteStream, Store as _, layout};
+use crate::storage::{ByteStream, Key, layout};
 
 struct Rig {
     dir: TempDir,
@@ -346,4 +346,34 @@ async fn one_collection_at_a_time() {
     assert!(matches!(failure, Failure::Busy), "{failure}");
     drop(held);
     rig.collect().await;
+}
+
+#[tokio::test]
+async fn a_client_that_was_told_of_a_blob_can_push_its_manifest() {
+    let rig = Rig::new();
+    let repository = rig.repository("app");
+    push_blob(&repository, b"old").await;
+    let (data, link) = (
+        layout::blob_data(&digest(b"old")),
+        layout::layer_link(repository.name(), &digest(b"old")),
+    );
+    let age = |key: &Key| {
+        let file = std::fs::File::open(rig.dir.path().join(key.as_str())).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(25 * 3600);
+        file.set_modified(then).unwrap();
+    };
+    age(&data);
+    age(&link);
+    let day = || rig.collector(Options::default(), Arc::new(()));
+    let dry = Options {
+        dry_run: true,
+        ..Options::default()
+    };
+    let report = rig.collector(dry, Arc::new(())).run().await.unwrap();
+    assert_eq!(report.eligible, 1, "it would go");
+    repository.promised_size(&digest(b"old")).await.unwrap();
+    let report = day().run().await.unwrap();
+    assert_eq!((report.eligible, report.links), (0, 0));
+    put(&repository, "v1", &image(b"old")).await.unwrap();
+    assert!(pulls(&repository, "v1", b"old").await);
 }

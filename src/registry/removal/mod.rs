@@ -9,6 +9,8 @@
 mod carry_out;
 mod freed;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use carry_out::Removed;
 pub use freed::Seen;

@@ -402,7 +402,7 @@ async fn a_manifest_that_cannot_be_read_stops_its_repository_before_anything_goe
             }
         };
         assert_eq!(report.unwrap().failed, 1);
-        let told = failures.0.lock().unwrap();
+        let told = std::mem::take(&mut *failures.0.lock().unwrap());
         assert_eq!(told[0].0, "team/app");
         assert!(told[0].1.contains(&damaged.to_string()), "{told:?}");
         assert_eq!(rig.tags().await, ["keep", "old"]);

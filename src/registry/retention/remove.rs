@@ -262,7 +262,12 @@ impl<'a> Removal<'a> {
     async fn remove(&self, step: &Step) -> Result<(), Failure> {
         match step {
             Step::Tag(tag) => self.repository.remove_tag(tag).await?,
-            Step::Manifest(digest) => self.repository.unlink_manifest(digest).await?,
+            Step::Manifest(digest) => {
+                self.repository.unlink_manifest(digest).await?;
+                // Else every look would find it, and look whether it is back.
+                let left = layout::revision(&self.repository.name, digest);
+                self.repository.store().tidy(&left).await?;
+            }
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(in crate::registry) struct Change {
     pub(in crate::registry) waiting: i64,
 }
 
-/// Changes within a time, in milliseconds since 1970.
+/// Changes within a time, in microseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[i64; 7]", into = "[i64; 7]")]
 pub(super) struct Span {
@@ -37,7 +37,7 @@ pub(super) struct Span {
 /// What one process has changed, and what it has open.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Changes {
-    /// When this was written, in milliseconds since 1970.
+    /// When this was written, in microseconds since 1970.
     pub(super) written: u64,
     /// Upload sessions that it knows.
     pub(super) uploads: u64,

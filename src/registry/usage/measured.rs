@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::records::{milliseconds, parse, render};
+use super::records::{microseconds, parse, render};
 use crate::oci::RepositoryName;
 use crate::registry::{Error, Registry};
 use crate::storage::{Store, layout};
@@ -38,7 +38,7 @@ pub struct Measured {
 /// What a collection found in all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// When it began, before it looked at anything, in milliseconds since 1970.
+    /// When it began, before it looked at anything, in microseconds since 1970.
     pub began: u64,
     /// Repositories that hold something.
     pub repositories: u64,
@@ -68,7 +68,7 @@ impl Totals {
     /// Totals of a collection that began then.
     pub fn new(began: SystemTime) -> Self {
         Self {
-            began: milliseconds(began),
+            began: microseconds(began),
             repositories: 0,
             used: 0,
             waiting: 0,

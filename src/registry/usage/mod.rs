@@ -37,7 +37,7 @@ use self::changes::Changes;
 use self::ledger::Ledger;
 use self::measured::Repositories;
 use self::recent::Recent;
-use self::records::{milliseconds, parse, render};
+use self::records::{microseconds, parse, render};
 use super::{Error, Registry};
 use crate::oci::UploadId;
 use crate::storage::layout;
@@ -45,8 +45,8 @@ use crate::storage::layout;
 /// How often [`Registry::follow_usage`] should be called.
 pub const FLUSHED: Duration = Duration::from_secs(3);
 
-/// How old what is known of other processes may be.
-const FRESH: u64 = 15_000;
+/// How old what is known of other processes may be, in microseconds.
+const FRESH: u64 = 15_000_000;
 
 /// Records of other processes that are read; a collection clears them away.
 const RECORDS: usize = 5_000;
@@ -54,12 +54,12 @@ const RECORDS: usize = 5_000;
 /// A process that has changed so many repositories begins another record.
 const REPOSITORIES: usize = 5_000;
 
-/// A record that is younger, in milliseconds, may be of a process that lives.
-const ALIVE: u64 = 60_000;
+/// A record that is younger, in microseconds, may be of a process that lives.
+const ALIVE: u64 = 60_000_000;
 
-/// A record that is younger, in milliseconds, tells of upload sessions that
+/// A record that is younger, in microseconds, tells of upload sessions that
 /// may be there still.
-const UPLOADS: u64 = 600_000;
+const UPLOADS: u64 = 600_000_000;
 
 /// What this process knows: cheap to clone.
 #[derive(Clone, Default)]
@@ -290,5 +290,5 @@ impl State {
 }
 
 fn now() -> u64 {
-    milliseconds(SystemTime::now())
+    microseconds(SystemTime::now())
 }

@@ -12,10 +12,10 @@ use crate::oci::{Digest, RepositoryName};
 /// at worst counted by the next collection.
 const MOST: usize = 20_000;
 
-/// How long a push takes at most, in milliseconds.
-const PUSH: u64 = 24 * 3600 * 1000;
+/// How long a push takes at most, in microseconds.
+const PUSH: u64 = 24 * 3600 * 1_000_000;
 
-/// When blobs were linked, in milliseconds since 1970.
+/// When blobs were linked, in microseconds since 1970.
 #[derive(Default)]
 pub(super) struct Recent(HashMap<(RepositoryName, Digest), u64>);
 

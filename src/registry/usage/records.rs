@@ -1,4 +1,4 @@
-//! How records of usage are written: as JSON, with times in milliseconds.
+//! How records of usage are written: as JSON, with times in microseconds.
 
 use std::time::SystemTime;
 
@@ -28,7 +28,7 @@ pub(super) fn parse<T: DeserializeOwned>(record: &[u8]) -> Option<T> {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn milliseconds(time: SystemTime) -> u64 {
+pub(super) fn microseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }

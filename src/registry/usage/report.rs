@@ -30,7 +30,7 @@ pub struct RepositoryUsage {
 /// What all repositories hold together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// When a collection has measured it, in milliseconds since 1970; `None`
+    /// When a collection has measured it, in microseconds since 1970; `None`
     /// before the first one: then only what was pushed since usage is counted
     /// is known.
     pub measured: Option<u64>,
@@ -69,7 +69,7 @@ impl Summary {
     /// When a collection has measured it, in RFC 3339.
     pub fn measured_at(&self) -> Option<String> {
         let time = i64::try_from(self.measured?).ok()?;
-        let time = jiff::Timestamp::from_millisecond(time).ok()?;
+        let time = jiff::Timestamp::from_microsecond(time).ok()?;
         Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tempfile::TempDir;
 
-use super::{Measured, Quota, RepositoryUsage, Totals, milliseconds};
+use super::{Measured, Quota, RepositoryUsage, Totals, microseconds};
 use crate::oci::{Algorithm, Digest, Reference};
 use crate::registry::{Error, Registry, Settings};
 use crate::storage::files::{self, Files, SyncMode};
@@ -58,10 +58,10 @@ fn measured(name: &str, unique: u64) -> Measured {
     }
 }
 
-/// Later than everything before, for clocks of milliseconds.
+/// Later than everything before, for clocks of microseconds.
 async fn later() -> SystemTime {
-    let before = milliseconds(SystemTime::now());
-    while milliseconds(SystemTime::now()) <= before {
+    let before = microseconds(SystemTime::now());
+    while microseconds(SystemTime::now()) <= before {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     SystemTime::now()
@@ -97,7 +97,7 @@ async fn processes_know_of_each_other_and_a_collection_corrects_them() {
         );
         let summary = registry.usage_summary().await.unwrap();
         assert_eq!((summary.used, summary.waiting), (117, 3));
-        assert_eq!(summary.measured, Some(milliseconds(began)));
+        assert_eq!(summary.measured, Some(microseconds(began)));
         let page = registry.usage_page(None, 10).await.unwrap();
         assert_eq!(page.items.len(), 1, "b holds nothing any more");
     }
