@@ -154,7 +154,7 @@ impl Schedule {
                 summary(&report, begun.elapsed());
                 settings.interval + jitter
             }
-            Err(Failure::Busy) => jitter,
+            Err(Failure::Busy) => settings.interval.min(LOOK) + jitter,
             Err(Failure::Stopped) => {
                 self.metrics.ended(Outcome::Stopped);
                 tracing::info!("the collection of garbage was stopped; the next one begins anew");

@@ -320,7 +320,7 @@ fn ctrl_c_ends_it_in_order() {
     let server = Registry::start();
     let repo = Repo::on(&server, "large");
     let digest = repo.tag("v1", "in very many repositories");
-    multiply(&server, &repo, &digest, 4000);
+    multiply(&server, &repo, &digest, 800);
     let mut child = Command::new(binary())
         .args(["gc", "config.yml", "--grace", "0s"])
         .current_dir(server.dir())
