@@ -144,11 +144,11 @@ fn soak(what: &str, mut servers: Vec<Registry>, ways: &[Way]) {
     let deadline = Instant::now() + duration();
     let mut workers = workers(&hosts, &tally, &stock, &common, seed);
     let one = collector(core(Arc::clone(site.store())), Duration::ZERO);
+    let dir = servers[0].dir().to_owned();
     std::thread::scope(|scope| {
         for worker in &mut workers {
             scope.spawn(|| worker.work());
         }
-        let dir = servers[0].dir().to_owned();
         for (number, way) in ways.iter().enumerate() {
             let mut collecting = Collecting {
                 collector: one.clone(),

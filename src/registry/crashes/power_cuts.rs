@@ -44,11 +44,19 @@ const MOMENTS: u64 = 4;
 /// Ways in which the disk may look after a crash at one moment.
 const WAYS: u64 = 3;
 
+/// What was done.
+#[derive(Default)]
+struct Counts {
+    crashes: AtomicU64,
+    /// By collections.
+    removed: AtomicU64,
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_in_power_cuts() {
     if let Ok(seed) = std::env::var("WHARF_SEED") {
-        let crashes = AtomicU64::new(0);
-        return play(seed.parse().unwrap(), Lie::Nothing, &crashes).unwrap();
+        let counts = Counts::default();
+        return play(seed.parse().unwrap(), Lie::Nothing, &counts).unwrap();
     }
     let begun = std::time::Instant::now();
     let all = ["CI", "WHARF_LONG"].map(std::env::var_os);
@@ -57,11 +65,12 @@ fn nothing_acknowledged_is_lost_in_power_cuts() {
     } else {
         FEWER
     };
-    let (crashes, outcome) = crash(Lie::Nothing, wanted);
+    let (counts, outcome) = crash(Lie::Nothing, wanted);
     outcome.unwrap();
-    assert!(crashes >= wanted);
+    let (crashes, removed) = (counts.crashes.into_inner(), counts.removed.into_inner());
+    assert!(crashes >= wanted && removed >= wanted / 100);
     println!(
-        "{crashes} power cuts in {:?}: nothing lost",
+        "{crashes} power cuts in {:?}: nothing lost; {removed} names removed by collections",
         begun.elapsed()
     );
 }
@@ -76,7 +85,8 @@ fn a_disk_that_does_not_sync_is_found_out() {
         Lie::Parents,
         Lie::Removals,
     ] {
-        let (crashes, outcome) = crash(lie, ENOUGH);
+        let (counts, outcome) = crash(lie, ENOUGH);
+        let crashes = counts.crashes.into_inner();
         let found = outcome.expect_err(&format!("{lie:?}: {crashes} crashes without a loss"));
         println!("{lie:?}: found out after {crashes} crashes: {found}");
     }
@@ -84,14 +94,15 @@ fn a_disk_that_does_not_sync_is_found_out() {
 
 /// Plays one seed after the other until that many crashes were looked at, or
 /// one of them shows a loss.
-fn crash(lie: Lie, wanted: u64) -> (u64, Result<(), String>) {
-    let (seeds, crashes) = (AtomicU64::new(0), AtomicU64::new(0));
+fn crash(lie: Lie, wanted: u64) -> (Counts, Result<(), String>) {
+    let (seeds, counts) = (AtomicU64::new(0), Counts::default());
+    let crashes = &counts.crashes;
     let failed = AtomicBool::new(false);
     let workers = thread::available_parallelism().map_or(2, usize::from);
     let play_all = || {
         while crashes.load(Ordering::Relaxed) < wanted && !failed.load(Ordering::Relaxed) {
             let seed = seeds.fetch_add(1, Ordering::Relaxed);
-            let played = catch_unwind(AssertUnwindSafe(|| play(seed, lie, &crashes)));
+            let played = catch_unwind(AssertUnwindSafe(|| play(seed, lie, &counts)));
             let played = played.unwrap_or_else(|_| Err("a panic, see above".to_owned()));
             if let Err(error) = played {
                 failed.store(true, Ordering::Relaxed);
@@ -105,10 +116,10 @@ fn crash(lie: Lie, wanted: u64) -> (u64, Result<(), String>) {
         let ended = running.into_iter().map(|thread| thread.join().unwrap());
         ended.collect::<Vec<_>>().into_iter().collect()
     });
-    (crashes.load(Ordering::Relaxed), outcome)
+    (counts, outcome)
 }
 
-fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
+fn play(seed: u64, lie: Lie, counts: &Counts) -> Result<(), String> {
     runtime().block_on(async {
         let mut random = Random::new(seed);
         let pool = Pool::new();
@@ -125,7 +136,8 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
                 .map(|(object, value)| (object, vec![value]));
             let ledger = Ledger::new(&machine, before.collect(), uploads);
             machine.take_forks(Random::new(random.next()), MOMENTS);
-            live(&pool, &machine, &ledger, keeps, &mut random).await;
+            let removed = live(&pool, &machine, &ledger, keeps, &mut random).await;
+            counts.removed.fetch_add(removed, Ordering::Relaxed);
             let mut moments = machine.forks();
             moments.push(machine.fork());
             let next = random.below(moments.len() as u64);
@@ -135,7 +147,7 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
                     let disk = moment.crashed(&mut random);
                     let check = oracle::check(&pool, &disk, &ledger, moment.moment, keeps);
                     let looked = check.await;
-                    crashes.fetch_add(1, Ordering::Relaxed);
+                    counts.crashes.fetch_add(1, Ordering::Relaxed);
                     let looked = looked.map_err(|error| {
                         format!("life {life}, moment {number}, way {way}: {error}")
                     })?;
@@ -153,7 +165,8 @@ fn play(seed: u64, lie: Lie, crashes: &AtomicU64) -> Result<(), String> {
     })
 }
 
-/// Two clients beside each other, after they have gone on with what they left.
+/// Two clients beside each other, after they have gone on with what they left;
+/// how much was collected beside them.
 async fn live(pool: &Pool, machine: &Machine, ledger: &Ledger, keeps: Keeps, random: &mut Random) {
     let registry = started(machine, Some(random.next()));
     let client = |repository| Client {
@@ -173,19 +186,24 @@ async fn live(pool: &Pool, machine: &Machine, ledger: &Ledger, keeps: Keeps, ran
         }
     };
     let (one, two) = (Random::new(random.next()), Random::new(random.next()));
-    let collect = async {
-        for _ in 0..COLLECTIONS {
-            collector(&registry).run().await.unwrap();
-        }
-    };
+    let collect = async || collector(&registry).run().await.unwrap().removed;
     match keeps {
         Keeps::Everything => {
             tokio::join!(act(client(0), one), act(client(1), two));
+            0
         }
         Keeps::WhatIsNeeded => {
             // Pushes wait for what seems to run, and only the next one knows.
-            collector(&registry).run().await.unwrap();
-            tokio::join!(act(client(0), one), act(client(1), two), collect);
+            let first = collect().await;
+            let again = async {
+                let mut removed = 0;
+                for _ in 0..COLLECTIONS {
+                    removed += collect().await;
+                }
+                removed
+            };
+            let (.., more) = tokio::join!(act(client(0), one), act(client(1), two), again);
+            first + more
         }
     }
 }
