@@ -79,7 +79,7 @@ fn here(collecting: &mut Collecting<'_>) {
         ..
     } = collecting;
     let life = match random.below(4) {
-        0 => Duration::from_millis(random.below(400) as u64),
+        0 => Duration::from_millis(random.below(3000) as u64),
         _ => Duration::from_secs(3600),
     };
     let run = collector.run();

@@ -167,7 +167,13 @@ fn play(seed: u64, lie: Lie, counts: &Counts) -> Result<(), String> {
 
 /// Two clients beside each other, after they have gone on with what they left;
 /// how much was collected beside them.
-async fn live(pool: &Pool, machine: &Machine, ledger: &Ledger, keeps: Keeps, random: &mut Random) {
+async fn live(
+    pool: &Pool,
+    machine: &Machine,
+    ledger: &Ledger,
+    keeps: Keeps,
+    random: &mut Random,
+) -> u64 {
     let registry = started(machine, Some(random.next()));
     let client = |repository| Client {
         pool,
