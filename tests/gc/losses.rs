@@ -18,7 +18,7 @@ use crate::content::{self, IMAGE, INDEX, bytes, noise, sha256};
 use crate::gate::Gate;
 use crate::repo::Repo;
 use crate::site::Site;
-use crate::support::{Registry, S3Engine, eventually, say};
+use crate::support::{Registry, S3Engine, eventually, run, say};
 
 /// How often a push is tried whose blobs are collected at once.
 const TRIES: usize = 10;
@@ -219,6 +219,11 @@ fn children_without_tags_stay_with_their_index() {
         // Only the outer one names the inner one, and that the children.
         repo.delete("manifests/list").expect(202);
         assert_eq!(site.collect().removed, 0);
+        assert_whole(&repo, "nested");
+        run(env!("CARGO_BIN_EXE_wharf"))
+            .args(["gc", "config.yml", "--untagged=0s", "--grace", "0s"])
+            .dir(server.dir())
+            .ok();
         assert_whole(&repo, "nested");
     });
 }

@@ -6,19 +6,21 @@
 //! A manifest may be refused for blobs that were collected since they were
 //! pushed, a few times; no other error is explained by anything but a kill.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use wharf::registry::gc::Failure;
+use wharf::registry::gc::{Collector, Failure};
 
 use crate::client::Client;
 use crate::gate::Gated;
 use crate::random::Random;
 use crate::site::{Site, collector, core};
 use crate::stock::Stock;
-use crate::support::{Registry, S3Engine, is_long, run, say};
+use crate::support::{Registry, S3Engine, eventually, is_long, run, say};
 use crate::tally::Tally;
 use crate::worker::{Common, Worker};
 
@@ -38,8 +40,9 @@ fn between_kills() -> Duration {
 #[test]
 fn a_volume_with_one_server() {
     let volume = TempDir::with_prefix_in("wharf-soak-", quick_place()).unwrap();
-    let servers = vec![Registry::with().data(volume.path()).start()];
-    soak("a volume, 1 server", servers, 1);
+    let server = Registry::with().data(volume.path());
+    let server = server.section("gc: {enabled: true, interval: 1s, grace: 0s, pace: 100}");
+    soak("a volume, 1 server", vec![server.start()], &[by_hand]);
 }
 
 #[test]
@@ -49,11 +52,90 @@ fn a_bucket_with_three_replicas() {
     }
     let bucket = S3Engine::shared().bucket();
     let servers = (0..3).map(|_| Registry::with().s3(&bucket).start());
-    soak("a bucket, 3 replicas", servers.collect(), 2);
+    soak("a bucket, 3 replicas", servers.collect(), &[here, here]);
 }
 
-/// A soak with so many collectors at once.
-fn soak(what: &str, mut servers: Vec<Registry>, collectors: usize) {
+/// What one collection is made with.
+struct Collecting<'a> {
+    /// All of them have one name, so that none takes another for a rival.
+    collector: Collector,
+    site: &'a Site,
+    server: &'a Path,
+    tally: &'a Tally,
+    random: Random,
+}
+
+/// How one collection is made.
+type Way = fn(&mut Collecting<'_>);
+
+/// In this process; some of them die at any moment, and what they had asked the
+/// store for may still happen.
+fn here(collecting: &mut Collecting<'_>) {
+    let Collecting {
+        collector,
+        site,
+        tally,
+        random,
+        ..
+    } = collecting;
+    let life = match random.below(4) {
+        0 => Duration::from_millis(random.below(3000) as u64),
+        _ => Duration::from_secs(3600),
+    };
+    let run = collector.run();
+    match site.run(async { tokio::time::timeout(life, run).await }) {
+        Ok(Ok(report)) => {
+            tally.count("collections");
+            tally.add("names removed", report.removed);
+            tally.add("links removed", report.links);
+            tally.add("unsealed runs", report.unsealed);
+        }
+        Ok(Err(Failure::Busy)) => tally.count("busy collections"),
+        Ok(Err(failure)) => tally.fail(format!("a collection: {failure}")),
+        Err(_) => tally.count("collections that died"),
+    }
+}
+
+/// By `wharf gc`, which is killed now and then, beside a server that collects
+/// too.
+fn by_hand(collecting: &mut Collecting<'_>) {
+    let (tally, random) = (collecting.tally, &mut collecting.random);
+    let child = Command::new(env!("CARGO_BIN_EXE_wharf"))
+        .args(["gc", "config.yml", "--grace", "0s", "--json"])
+        .current_dir(collecting.server)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("`wharf gc` started");
+    if random.below(3) == 0 {
+        std::thread::sleep(Duration::from_millis(random.below(150) as u64));
+        let _ = child.kill();
+    }
+    let done = child.wait_with_output().expect("its output");
+    match done.status.code() {
+        Some(0) => {
+            let report: serde_json::Value =
+                serde_json::from_slice(&done.stdout).unwrap_or_default();
+            tally.count("collections");
+            tally.add(
+                "names removed",
+                report["removed"]["count"].as_u64().unwrap_or(0),
+            );
+            tally.add("links removed", report["links"].as_u64().unwrap_or(0));
+            tally.add("unsealed runs", report["unanswered"].as_u64().unwrap_or(0));
+        }
+        // The server's own, or one that a server which was killed has left.
+        Some(75) => tally.count("busy collections"),
+        None => tally.count("collections that died"),
+        Some(code) => {
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            tally.fail(format!("`wharf gc` ended with {code}: {said}"));
+        }
+    }
+}
+
+/// A soak with one collection after the other in each of these ways.
+fn soak(what: &str, mut servers: Vec<Registry>, ways: &[Way]) {
     let seed = Random::seed();
     let stock = Stock::new(seed);
     let (tally, common) = (Tally::new(), Common::default());
@@ -61,26 +143,23 @@ fn soak(what: &str, mut servers: Vec<Registry>, collectors: usize) {
     let hosts: Vec<String> = servers.iter().map(|one| one.host().to_owned()).collect();
     let deadline = Instant::now() + duration();
     let mut workers = workers(&hosts, &tally, &stock, &common, seed);
+    let one = collector(core(Arc::clone(site.store())), Duration::ZERO);
+    let dir = servers[0].dir().to_owned();
     std::thread::scope(|scope| {
         for worker in &mut workers {
             scope.spawn(|| worker.work());
         }
-        // Of one name, so that neither takes the other for a rival.
-        let one = collector(core(Arc::clone(site.store())), Duration::ZERO);
-        for _ in 0..collectors {
-            let (one, site, tally) = (one.clone(), &site, &tally);
+        for (number, way) in ways.iter().enumerate() {
+            let mut collecting = Collecting {
+                collector: one.clone(),
+                site: &site,
+                server: &dir,
+                tally: &tally,
+                random: Random::of(seed, 200 + number as u64),
+            };
             scope.spawn(move || {
-                while !tally.is_over() {
-                    match site.run(one.run()) {
-                        Ok(report) => {
-                            tally.count("collections");
-                            tally.add("names removed", report.removed);
-                            tally.add("links removed", report.links);
-                            tally.add("unsealed runs", report.unsealed);
-                        }
-                        Err(Failure::Busy) => tally.count("busy"),
-                        Err(failure) => tally.fail(format!("a collection: {failure}")),
-                    }
+                while !collecting.tally.is_over() {
+                    way(&mut collecting);
                 }
             });
         }
@@ -106,7 +185,7 @@ fn soak(what: &str, mut servers: Vec<Registry>, collectors: usize) {
         }
         workers[0].check_common();
         if round == 0 {
-            tally.add("names removed", site.collect().removed);
+            collect_in_the_end(&one, &site, &tally);
         }
     }
     let checked = run(env!("CARGO_BIN_EXE_wharf"))
@@ -123,6 +202,20 @@ fn soak(what: &str, mut servers: Vec<Registry>, collectors: usize) {
         "{tally}"
     );
     assert!(tally.of("pushes") > 50, "{tally}");
+}
+
+/// One more collection; the server's own may be at it.
+fn collect_in_the_end(one: &Collector, site: &Site, tally: &Tally) {
+    let report = eventually(
+        "the last collection",
+        Duration::from_secs(20),
+        || match site.run(one.run()) {
+            Ok(report) => Some(report),
+            Err(Failure::Busy) => None,
+            Err(failure) => panic!("{failure}"),
+        },
+    );
+    tally.add("names removed", report.removed);
 }
 
 fn workers<'a>(

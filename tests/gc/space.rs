@@ -15,12 +15,12 @@ use crate::support::{Registry, S3Engine, run, say};
 /// What a volume may take more than an empty one, in bytes.
 const SPARE: u64 = 1024 * 1024;
 
-/// Pushes much of everything, and deletes it.
-fn fill_and_delete(server: &Registry) {
+/// Pushes so many images and much of everything else, and deletes it.
+fn fill_and_delete(server: &Registry, images: u64) {
     for name in ["one", "two/three", "two/three/four", "five"] {
         let repo = Repo::on(server, name);
         let mut manifests = Vec::new();
-        for number in 0..12 {
+        for number in 0..images {
             let layer = noise(number, 150_000 + 1000 * number as usize);
             repo.push(content::EMPTY_JSON);
             repo.push(&layer);
@@ -58,7 +58,7 @@ fn a_volume_is_as_small_as_an_empty_one() {
     Site::of(&empty).collect();
     let least = used(empty.data());
     let server = Registry::start();
-    fill_and_delete(&server);
+    fill_and_delete(&server, 12);
     let full = used(server.data());
     let site = Site::of(&server);
     purge(&site);
@@ -71,7 +71,7 @@ fn a_volume_is_as_small_as_an_empty_one() {
     ));
     let files = files(server.data());
     assert!(left <= least + SPARE, "{left} bytes: {files:#?}");
-    assert!(full > left + 10 * SPARE, "it was never full");
+    assert!(full > left + 4 * SPARE, "it was never full");
     let blobs = server.data().join("docker/registry/v2/blobs");
     let stray: Vec<&String> = files
         .iter()
@@ -91,7 +91,7 @@ fn a_bucket_has_nothing_left_but_records() {
     }
     let bucket = S3Engine::shared().bucket();
     let server = Registry::with().s3(&bucket).start();
-    fill_and_delete(&server);
+    fill_and_delete(&server, 3);
     let full: u64 = bucket.objects().iter().map(|(_, size)| size).sum();
     let site = Site::of(&server);
     purge(&site);

@@ -11,6 +11,9 @@ use crate::registry::{ChunkRange, Error, Registry, Repository};
 use crate::storage::ByteStream;
 use crate::storage::files::simulated::Random;
 
+/// How often a push may be refused for parts that were collected.
+const TRIES: usize = 5;
+
 /// One client. Every step is told to the ledger, acknowledged or not.
 pub(super) struct Client<'a> {
     pub(super) pool: &'a Pool,
@@ -40,13 +43,27 @@ impl Client<'_> {
         }
     }
 
-    /// Pushes what the image needs, beside each other, and then itself.
+    /// Pushes an image, and again if something of it was collected before the
+    /// registry knew that it is needed.
     pub(super) async fn push_image(
         &self,
         manifest: usize,
         tags: &[usize],
         seed: u64,
     ) -> Result<(), Error> {
+        for tried in 0.. {
+            // Whoever was refused pushes everything.
+            let seed = if tried == 0 { seed } else { seed - seed % 3 };
+            match self.push_once(manifest, tags, seed).await {
+                Err(Error::PartsUnknown(_)) if tried < TRIES => {}
+                pushed => return pushed,
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes what the image needs, beside each other, and then itself.
+    async fn push_once(&self, manifest: usize, tags: &[usize], seed: u64) -> Result<(), Error> {
         let image = &self.pool.manifests[manifest];
         for child in &image.children {
             Box::pin(self.push_image(*child, &[], seed)).await?;

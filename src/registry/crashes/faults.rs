@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::client::Client;
 use super::ledger::{Ledger, OpenUpload};
-use super::oracle::{self, Found};
+use super::oracle::{self, Found, Keeps};
 use super::pool::{LOOSE, Pool};
 use super::{runtime, started};
 use crate::registry::Error;
@@ -152,7 +152,7 @@ async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Op
     let refused = outcome.is_err();
     // Nothing half: now, and whatever the disk holds if the power fails here.
     let moment = machine.fork();
-    oracle::check(pool, &machine, &ledger, u64::MAX).await?;
+    oracle::check(pool, &machine, &ledger, u64::MAX, Keeps::Everything).await?;
     if matches!(fault, Fault::Error(Errno::INTR) | Fault::Short) {
         outcome.map_err(|error| format!("it was not tried again: {error}"))?;
         return Ok(Some(Met { call, refused }));
@@ -160,7 +160,7 @@ async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Op
     for way in 0..CRASHES {
         let mut random = Random::new(call * CRASHES + way);
         let crashed = moment.crashed(&mut random);
-        let found = oracle::check(pool, &crashed, &ledger, u64::MAX).await?;
+        let found = oracle::check(pool, &crashed, &ledger, u64::MAX, Keeps::Everything).await?;
         again(pool, script, &crashed, found, ledger.uploads()).await?;
     }
     // The fault is over: the same works, in the same process.
@@ -169,7 +169,7 @@ async fn meet(pool: &Pool, script: Script, fault: Fault, call: u64) -> Result<Op
     repeated.map_err(|error| format!("I9: it fails again: {error}"))?;
     let mut random = Random::new(call);
     let crashed = machine.fork().crashed(&mut random);
-    oracle::check(pool, &crashed, &ledger, u64::MAX).await?;
+    oracle::check(pool, &crashed, &ledger, u64::MAX, Keeps::Everything).await?;
     Ok(Some(Met { call, refused }))
 }
 
@@ -193,8 +193,8 @@ async fn again(
     };
     let repeated = script.run(&client).await;
     repeated.map_err(|error| format!("I8: after a crash: {error}"))?;
-    oracle::check(pool, machine, &ledger, u64::MAX).await?;
+    oracle::check(pool, machine, &ledger, u64::MAX, Keeps::Everything).await?;
     let crashed = machine.fork().crashed(&mut Random::new(1));
-    oracle::check(pool, &crashed, &ledger, u64::MAX).await?;
+    oracle::check(pool, &crashed, &ledger, u64::MAX, Keeps::Everything).await?;
     Ok(())
 }
