@@ -95,6 +95,7 @@ mod bounds;
 mod check;
 mod costs;
 mod faults;
+mod gc;
 mod harness;
 mod hops;
 mod quotas;

@@ -260,10 +260,10 @@ fn things(count: u64) -> String {
 /// As it is written in a configuration.
 fn age(age: Duration) -> String {
     let seconds = age.as_secs();
-    match seconds {
-        _ if seconds == 0 || seconds % 60 > 0 => format!("{seconds}s"),
-        _ if seconds % 3600 > 0 => format!("{}m", seconds / 60),
-        _ => format!("{}h", seconds / 3600),
+    match (seconds % 60, seconds % 3600) {
+        (0, 0) if seconds > 0 => format!("{}h", seconds / 3600),
+        (0, 1..) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
     }
 }
 
@@ -319,6 +319,19 @@ mod tests {
         assert_eq!(lines[4], format!("  team/app00@{digest}"));
         assert_eq!(*lines.last().unwrap(), "  … and 5 more");
         assert_eq!(ending.as_json()["dangling"].as_array().unwrap().len(), 25);
+    }
+
+    #[test]
+    fn ages_are_written_as_they_are_read() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (90, "90s"),
+            (120, "2m"),
+            (5400, "90m"),
+            (86_400, "24h"),
+        ] {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
+        }
     }
 
     #[test]
