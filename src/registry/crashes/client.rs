@@ -43,6 +43,14 @@ impl Client<'_> {
         }
     }
 
+    /// Leaves something that nothing needs.
+    pub(super) async fn leave_garbage(&self, random: &mut Random) -> Result<(), Error> {
+        self.push_blob(*random.pick(&LOOSE), random.next()).await?;
+        let manifest = random.below(self.pool.manifests.len() as u64);
+        self.delete_manifest(usize::try_from(manifest).unwrap())
+            .await
+    }
+
     /// Pushes an image, and again if something of it was collected before the
     /// registry knew that it is needed.
     pub(super) async fn push_image(

@@ -68,11 +68,11 @@ fn nothing_acknowledged_is_lost_in_power_cuts() {
     let (counts, outcome) = crash(Lie::Nothing, wanted);
     outcome.unwrap();
     let (crashes, removed) = (counts.crashes.into_inner(), counts.removed.into_inner());
-    assert!(crashes >= wanted && removed >= wanted / 100);
     println!(
         "{crashes} power cuts in {:?}: nothing lost; {removed} names removed by collections",
         begun.elapsed()
     );
+    assert!(crashes >= wanted && removed >= wanted / 500, "{removed}");
 }
 
 /// Each of these leaves out a sync that the order of writes needs.
@@ -186,6 +186,9 @@ async fn live(
             if upload.repository == client.repository {
                 client.resume(&upload).await.unwrap();
             }
+        }
+        if keeps == Keeps::WhatIsNeeded {
+            client.leave_garbage(&mut random).await.unwrap();
         }
         for _ in 0..ACTS {
             client.act(&mut random).await.unwrap();
