@@ -122,7 +122,13 @@ fn an_abandoned_upload_leaves_nothing_in_the_store() {
         )
         .start();
     let repo = Repo::on(&registry, "left/behind");
-    let before = bucket.objects();
+    // Usage counts open uploads, in a record of its own.
+    let objects = || {
+        let mut objects = bucket.objects();
+        objects.retain(|(key, _)| !key.contains("/wharf/usage/"));
+        objects
+    };
+    let before = objects();
     let sizes = [0, 100, 12_000_000, 25_000_000];
     for (seed, size) in sizes.into_iter().enumerate() {
         let content = noise(seed as u64, size);
@@ -138,7 +144,7 @@ fn an_abandoned_upload_leaves_nothing_in_the_store() {
     };
     let limit = Instant::now() + Duration::from_secs(50);
     eventually("the uploads' end", Duration::from_secs(60), || {
-        let objects = bucket.objects();
+        let objects = objects();
         let done = objects == before && multipart() == 0;
         assert!(done || Instant::now() < limit, "left: {objects:?}");
         done.then_some(())

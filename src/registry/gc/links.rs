@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::collection::{Collector, Failure};
-use super::mark::Revision;
+use super::held::Revision;
 use super::records::PAGE;
 use crate::oci::{Algorithm, Digest, Manifest, PartKind, RepositoryName};
 use crate::registry::Repository;

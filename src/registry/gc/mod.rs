@@ -51,6 +51,7 @@
 //! that has decided only from whoever is dead ([`seal`]).
 
 mod collection;
+mod held;
 mod links;
 mod mark;
 mod meter;
@@ -58,6 +59,7 @@ mod pace;
 mod place;
 mod pushing;
 mod reached;
+mod reading;
 mod records;
 mod run;
 mod seal;
