@@ -114,7 +114,7 @@ pub struct Gated {
 }
 
 impl Gated {
-    pub fn new(inner: Arc<dyn Store>, gate: &Gate) -> Arc<dyn Store> {
+    pub fn over(inner: Arc<dyn Store>, gate: &Gate) -> Arc<dyn Store> {
         Arc::new(Self {
             inner,
             gate: gate.clone(),

@@ -56,7 +56,7 @@ impl Site {
 
     /// A registry behind a gate, as another replica would have it.
     pub fn core(&self, gate: &Gate) -> Core {
-        core(Gated::new(Arc::clone(&self.store), gate))
+        core(Gated::over(Arc::clone(&self.store), gate))
     }
 
     /// A collection of everything that nothing needs, whatever its age.
