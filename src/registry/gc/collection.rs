@@ -296,7 +296,8 @@ impl Collector {
                 }
             }
         }
-        report.dangling = self.meter.all_dangling();
+        // Each pass has met all of them.
+        report.dangling = self.meter.all_dangling() / report.passes.max(1);
         if self.options.dry_run {
             return Ok(report.clone());
         }

@@ -11,8 +11,12 @@ use crate::oci::{Algorithm, Digest, Manifest, PartKind, RepositoryName};
 use crate::registry::Repository;
 use crate::storage::layout;
 
-/// Others take an announcement for dead after two seconds at the least.
-const SHORT: Duration = Duration::from_millis(700);
+/// How long the looks under an announcement may take: pushes wait for ten
+/// seconds, and in a bucket an announcement counts for a minute.
+const LOOKS: Duration = Duration::from_secs(7);
+
+/// How long the removals behind them take at once.
+const REMOVALS: Duration = Duration::from_millis(700);
 
 /// What a repository needs, as far as its manifests were read.
 #[derive(Default)]
@@ -32,12 +36,17 @@ impl Collector {
         while !candidates.is_empty() {
             self.check_stopped()?;
             // D1, D5
+            let before = candidates.len();
             let removal = repository.announced_by(self.id(), async {
                 Ok(self
                     .remove_links(&repository, &mut needs, &mut candidates)
                     .await)
             });
             removed += removal.await??;
+            if candidates.len() == before {
+                tracing::warn!(repository = %name, links = before, "reading its links takes longer than pushes may wait, so those that nothing needs stay for now");
+                break;
+            }
         }
         let store = self.registry().store();
         for prefix in [
@@ -70,10 +79,13 @@ impl Collector {
         }
         // D3
         self.read(repository, needs).await?;
-        let mut removed = 0;
+        if begun.elapsed() > LOOKS {
+            return Ok(0);
+        }
+        let (looked, mut removed) = (Instant::now(), 0);
         // D4
         while let Some(digest) = candidates.pop() {
-            if begun.elapsed() > SHORT {
+            if looked.elapsed() > REMOVALS {
                 candidates.push(digest);
                 break;
             }
