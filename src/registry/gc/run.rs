@@ -133,8 +133,10 @@ impl Collector {
         let mut ended = Ended::default();
         let mut removals = stream::iter(chosen)
             .map(|candidate| {
+                // Garbage that a power cut brings back is garbage still: nobody
+                // waits for the disk, and pushes don't wait behind it.
                 let removal = async move {
-                    let removed = self.registry().store().delete(&candidate.key).await;
+                    let removed = self.registry().store().withdraw(&candidate.key).await;
                     (candidate, removed)
                 };
                 removal.boxed()
