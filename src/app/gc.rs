@@ -32,6 +32,9 @@ const OFF: Duration = Duration::from_secs(2);
 /// A replica that gave no sign of life for so long collects no more.
 const DEAD: Duration = Duration::from_secs(300);
 
+/// Repositories that are read at once in a bucket, whose answers take their time.
+const BUCKET_JOBS: usize = 4;
+
 /// The longest time until what has failed is tried again.
 const AGAIN: Duration = Duration::from_secs(3600);
 
@@ -138,6 +141,8 @@ impl Schedule {
             grace: settings.grace,
             dead_after: settings.dead_after,
             pace: settings.pace,
+            // A volume's readers stand in the way of its writers.
+            jobs: if self.shared { BUCKET_JOBS } else { 1 },
             stop: self.end.clone(),
             ..Options::default()
         };

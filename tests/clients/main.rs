@@ -18,4 +18,5 @@ mod engine;
 mod harness;
 mod interchange;
 mod matrix;
+mod pulls;
 mod training;

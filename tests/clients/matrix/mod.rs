@@ -3,11 +3,10 @@
 //! login, with a wrong password and when it doesn't know the CA, and moves a
 //! layer of 2 GiB. All of it over TLS and behind htpasswd.
 
-mod copiers;
-mod docker;
-mod pulls;
-mod site;
-mod stores;
+pub mod copiers;
+pub mod docker;
+pub mod site;
+pub mod stores;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -24,7 +23,7 @@ static HEAVY: Mutex<()> = Mutex::new(());
 
 /// As whom a client comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum As {
+pub enum As {
     /// With the right name and password.
     User,
     /// Without any.
@@ -37,7 +36,7 @@ enum As {
 
 /// What is pushed and pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Image,
     Index,
     Zstd,
@@ -46,7 +45,7 @@ enum Kind {
 
 /// A client as the matrix uses it. References are `REPOSITORY:TAG`, without
 /// the host.
-trait Client {
+pub trait Client {
     /// Its name on the command line, and its part of repository names.
     fn name(&self) -> &'static str;
 
@@ -187,6 +186,6 @@ fn go_client(name: &'static str) -> Needs {
 }
 
 /// What a client needs that Debian brings.
-fn debian_client(name: &'static str) -> Needs {
+pub fn debian_client(name: &'static str) -> Needs {
     Needs::of(name).program(name, "apt install it under that name")
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::copiers::Skopeo;
-use super::docker::Docker;
-use super::site::Site;
-use super::stores::{Ctr, PODMAN, ctr_needs};
-use super::{As, Client, Kind, debian_client};
 use crate::content::{self, TAG};
 use crate::engine::needs;
+use crate::matrix::copiers::Skopeo;
+use crate::matrix::docker::Docker;
+use crate::matrix::site::Site;
+use crate::matrix::stores::{Ctr, PODMAN, ctr_needs};
+use crate::matrix::{As, Client, Kind, debian_client};
 use crate::support::{Registry, run};
 
 const REPOSITORIES: &str = "docker/registry/v2/repositories";
