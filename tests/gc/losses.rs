@@ -100,7 +100,7 @@ fn what_is_referenced_again_after_the_mark_stays() {
         ("post", "/gc/runs/run-"),
         ("children", "/gc/pushed/mark-"),
         ("create", "/gc/decisions/"),
-        ("delete", "/blobs/sha256/"),
+        ("withdraw", "/blobs/sha256/"),
         ("withdraw", "/gc/runs/run-"),
         ("withdraw", "/gc/decisions/"),
         ("withdraw", "/gc/runs/mark-"),
@@ -165,7 +165,7 @@ fn a_mount_of_garbage_is_whole_or_refused() {
     let moments = [
         ("settle", ""),
         ("create", "/gc/decisions/"),
-        ("delete", "/blobs/sha256/"),
+        ("withdraw", "/blobs/sha256/"),
         ("withdraw", "/gc/runs/mark-"),
     ];
     each_store(|server, site| {
@@ -368,7 +368,7 @@ fn what_is_under_another_name_is_served_and_comes_back() {
         garbage(&repo, &layer);
         let gate = Gate::default();
         let digest = sha256(&layer);
-        let held = gate.before("delete", digest.trim_start_matches("sha256:"));
+        let held = gate.before("withdraw", digest.trim_start_matches("sha256:"));
         let collecting = site.collecting(&gate);
         let held = held.reached();
         let manifest = image(&layer, "renamed");

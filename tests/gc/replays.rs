@@ -38,7 +38,7 @@ const R1: Step = ("post", "/gc/runs/run-");
 const R3: Step = ("children", "/gc/pushed/mark-");
 const R4: Step = ("head", "/gc/runs/mark-");
 const R5: Step = ("create", "/gc/decisions/");
-const R6: Step = ("delete", "/blobs/sha256/");
+const R6: Step = ("withdraw", "/blobs/sha256/");
 
 /// And of a removal of links.
 const D1: Step = ("post", "/_deletes/");
