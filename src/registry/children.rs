@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::gc::Pushing;
 use super::{Children, Error, Repository};
 use crate::oci::{Algorithm, Digest, Manifest};
-use crate::storage::layout;
+use crate::storage::{Pages, layout};
 
 #[cfg(test)]
 mod tests;
@@ -78,10 +78,8 @@ impl Repository {
         looked: &mut Looked,
     ) -> Result<Option<Digest>, Error> {
         let prefix = layout::revisions_by(&self.name, algorithm);
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store().children(&prefix, after.as_deref(), PAGE);
-            let page = page.await?;
+        let mut pages = Pages::of(prefix, PAGE);
+        while let Some(page) = pages.next(self.store()).await? {
             let held: Vec<Digest> = page
                 .iter()
                 .filter_map(|child| format!("{algorithm}:{}", child.name).parse().ok())
@@ -97,11 +95,8 @@ impl Repository {
                     None => {}
                 }
             }
-            match page.into_iter().nth(PAGE - 1) {
-                Some(last) => after = Some(last.name),
-                None => return Ok(None),
-            }
         }
+        Ok(None)
     }
 
     /// Whether a manifest is an index that names another; nothing if it isn't

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Error, Registry};
 use crate::oci::{RepositoryName, UploadId};
-use crate::storage::{Stage, layout};
+use crate::storage::{Pages, Stage, layout};
 
 /// Uploads that one look into a repository fetches.
 const AT_ONCE: usize = 1000;
@@ -54,14 +54,10 @@ impl Registry {
         dry_run: bool,
         purged: &mut Purged,
     ) -> Result<(), Error> {
-        let mut after = None;
         let mut ended = Vec::new();
-        loop {
-            let children = self
-                .store()
-                .children(&layout::uploads(name), after.as_deref(), AT_ONCE)
-                .await?;
-            for child in &children {
+        let mut pages = Pages::of(layout::uploads(name), AT_ONCE);
+        while let Some(page) = pages.next(self.store()).await? {
+            for child in page {
                 let Ok(id) = child.name.parse::<UploadId>() else {
                     continue;
                 };
@@ -80,10 +76,6 @@ impl Registry {
                 } else {
                     purged.kept += 1;
                 }
-            }
-            match children.into_iter().nth(AT_ONCE - 1) {
-                Some(last) => after = Some(last.name),
-                None => break,
             }
         }
         if !ended.is_empty() && !dry_run {

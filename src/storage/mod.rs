@@ -12,6 +12,7 @@ pub(crate) mod faulty;
 pub mod files;
 pub mod layout;
 pub mod object;
+mod pages;
 pub mod room;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use layout::{Key, Prefix, Stage};
+pub use pages::Pages;
 pub use room::{Floor, Room};
 
 /// The driver that `storage` of the configuration names.

@@ -9,7 +9,7 @@ use super::held::Revision;
 use super::records::PAGE;
 use crate::oci::{Algorithm, Digest, Manifest, PartKind, RepositoryName};
 use crate::registry::Repository;
-use crate::storage::layout;
+use crate::storage::{Pages, layout};
 
 /// How long the looks under an announcement may take: pushes wait for ten
 /// seconds, and in a bucket an announcement counts for a minute.
@@ -162,14 +162,8 @@ impl Collector {
         let name = repository.name();
         let mut unneeded = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let mut after: Option<String> = None;
-            loop {
-                let prefix = layout::layers_by(name, algorithm);
-                let page = registry
-                    .store()
-                    .children(&prefix, after.as_deref(), PAGE)
-                    .await?;
-                let next = page.get(PAGE - 1).map(|child| child.name.clone());
+            let mut pages = Pages::of(layout::layers_by(name, algorithm), PAGE);
+            while let Some(page) = pages.next(registry.store()).await? {
                 for child in page {
                     let Ok(digest) = format!("{algorithm}:{}", child.name).parse::<Digest>() else {
                         continue;
@@ -181,10 +175,6 @@ impl Collector {
                     {
                         unneeded.push(digest);
                     }
-                }
-                match next {
-                    Some(last) => after = Some(last),
-                    None => break,
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::records::PAGE;
 use crate::oci::{Algorithm, Digest, Manifest, PartKind, RepositoryName};
 use crate::registry::Registry;
 use crate::registry::usage::Measured;
-use crate::storage::layout;
+use crate::storage::{Pages, layout};
 
 /// Manifests of one repository that are read at once.
 const READS: usize = 8;
@@ -81,12 +81,9 @@ impl<'a> Reading<'a> {
         let observer = self.collector.observer();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let prefix = layout::revisions_by(&self.name, algorithm);
-            let mut after: Option<String> = None;
-            loop {
-                let store = self.registry().store();
-                let page = store.children(&prefix, after.as_deref(), PAGE).await?;
+            let mut pages = Pages::of(prefix, PAGE);
+            while let Some(page) = pages.next(self.registry().store()).await? {
                 self.found_anything(!page.is_empty());
-                let next = page.get(PAGE - 1).map(|child| child.name.clone());
                 let digests = page
                     .iter()
                     .filter_map(|child| format!("{algorithm}:{}", child.name).parse().ok());
@@ -113,11 +110,6 @@ impl<'a> Reading<'a> {
                         }
                         Revision::Unlinked => self.untidy = true,
                     }
-                }
-                drop(revisions);
-                match next {
-                    Some(last) => after = Some(last),
-                    None => break,
                 }
             }
         }
@@ -222,12 +214,9 @@ impl<'a> Reading<'a> {
     pub(super) async fn layers(&mut self) -> Result<(), Failure> {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let prefix = layout::layers_by(&self.name, algorithm);
-            let mut after: Option<String> = None;
-            loop {
-                let store = self.registry().store();
-                let page = store.children(&prefix, after.as_deref(), PAGE).await?;
+            let mut pages = Pages::of(prefix, PAGE);
+            while let Some(page) = pages.next(self.registry().store()).await? {
                 self.found_anything(!page.is_empty());
-                let next = page.get(PAGE - 1).map(|child| child.name.clone());
                 for child in page {
                     let Ok(digest) = format!("{algorithm}:{}", child.name).parse::<Digest>() else {
                         continue;
@@ -235,10 +224,6 @@ impl<'a> Reading<'a> {
                     if !self.links.contains(&cell(&digest)) {
                         self.unneeded(&digest).await?;
                     }
-                }
-                match next {
-                    Some(last) => after = Some(last),
-                    None => break,
                 }
             }
         }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, RepositoryName, UploadId};
 use crate::registry::{Error, Registry};
-use crate::storage::{Child, Key, Prefix, StorageError, layout};
+use crate::storage::{Child, Key, Pages, Prefix, StorageError, layout};
 
-/// Names that one look fetches.
-pub(super) const PAGE: usize = 1000;
+/// Names that one look fetches: on files each reads the whole directory.
+pub(super) const PAGE: usize = 10_000;
 
 /// What a push of a manifest is about to need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,18 +151,11 @@ impl Registry {
     /// All names below a prefix.
     pub(super) async fn all_names(&self, prefix: &Prefix) -> Result<Vec<Child>, Error> {
         let mut all: Vec<Child> = Vec::new();
-        loop {
-            let after = all.last().map(|child| child.name.clone());
-            let page = self
-                .store()
-                .children(prefix, after.as_deref(), PAGE)
-                .await?;
-            let more = page.len() == PAGE;
+        let mut pages = Pages::of(prefix.clone(), PAGE);
+        while let Some(page) = pages.next(self.store()).await? {
             all.extend(page);
-            if !more {
-                return Ok(all);
-            }
         }
+        Ok(all)
     }
 
     /// A record of garbage collection; `None` if it is absent.

@@ -10,7 +10,7 @@ use super::reached::cell;
 use super::records::PAGE;
 use super::run::{Candidate, NAMES};
 use crate::oci::{Algorithm, Digest};
-use crate::storage::{Key, Meta, layout};
+use crate::storage::{Key, Meta, Pages, layout};
 
 /// Blobs of one shard that one look names.
 const SHARD_PAGE: usize = 20_000;
@@ -30,29 +30,20 @@ impl Collector {
         let mut candidates = Vec::new();
         for shard in part.first..=part.last {
             let shard = format!("{shard:02x}");
-            let mut after: Option<String> = None;
-            loop {
+            let prefix = layout::blob_shard(Algorithm::Sha256, &shard);
+            let mut pages = Pages::of(prefix, SHARD_PAGE);
+            while let Some(page) = pages.next(self.registry().store()).await? {
                 self.check_stopped()?;
-                let prefix = layout::blob_shard(Algorithm::Sha256, &shard);
-                let store = self.registry().store();
-                let page = store
-                    .children(&prefix, after.as_deref(), SHARD_PAGE)
-                    .await?;
-                let next = page.get(SHARD_PAGE - 1).map(|child| child.name.clone());
                 let digests = page.iter().filter_map(|child| {
                     let digest = format!("sha256:{}", child.name).parse::<Digest>().ok()?;
                     (!mark.found().reached.has(&cell(&digest))).then_some(digest)
                 });
                 let unneeded: Vec<Digest> = digests.collect();
-                for digests in unneeded.chunks(PAGE) {
+                for digests in unneeded.chunks(NAMES) {
                     let found = self.paced(self.names_of(mark, digests, report)).await?;
                     candidates.extend(found);
                     self.remove_full(mark, &mut candidates, NAMES, report)
                         .await?;
-                }
-                match next {
-                    Some(last) => after = Some(last),
-                    None => break,
                 }
             }
             self.counts().shard();

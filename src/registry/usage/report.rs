@@ -7,7 +7,7 @@ use super::super::{Error, Page, Registry};
 use super::changes::Change;
 use super::{State, UPLOADS, now};
 use crate::oci::{RepositoryName, UploadId};
-use crate::storage::layout;
+use crate::storage::{Pages, layout};
 
 /// Names of one look into a listing.
 const AT_ONCE: usize = 1000;
@@ -155,13 +155,9 @@ impl Registry {
 
     async fn sessions_of(&self, name: &RepositoryName) -> Result<Sessions, Error> {
         let mut sessions = Sessions::default();
-        let mut after: Option<String> = None;
-        loop {
-            let children = self
-                .store()
-                .children(&layout::uploads(name), after.as_deref(), AT_ONCE)
-                .await?;
-            for child in &children {
+        let mut pages = Pages::of(layout::uploads(name), AT_ONCE);
+        while let Some(page) = pages.next(self.store()).await? {
+            for child in page {
                 let Ok(id) = child.name.parse::<UploadId>() else {
                     continue;
                 };
@@ -170,11 +166,8 @@ impl Registry {
                     sessions.bytes += size;
                 }
             }
-            match children.into_iter().nth(AT_ONCE - 1) {
-                Some(last) => after = Some(last.name),
-                None => return Ok(sessions),
-            }
         }
+        Ok(sessions)
     }
 }
 
