@@ -118,7 +118,7 @@ impl App {
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
             authenticator,
-            access: Access,
+            access: Access::new(config.access.clone()),
             settings: config.http.clone(),
             healthy: Arc::new(move || !health.is_failing()),
             readiness,
@@ -360,7 +360,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
     state.store(Arc::new(http::State {
         registry: current.registry.with_settings(new.registry.clone()),
         authenticator,
-        access: current.access.clone(),
+        access: Access::new(new.access.clone()),
         settings: new.http.clone(),
         healthy: Arc::clone(&current.healthy),
         readiness: current.readiness.clone(),

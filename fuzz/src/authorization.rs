@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use wharf::auth::caller::Identity;
 use wharf::auth::htpasswd::edit;
 use wharf::auth::htpasswd::hash::{Hash, NewHash};
 use wharf::auth::password::Password;
-use wharf::auth::{Authenticator, Identity, Unidentified};
+use wharf::auth::{Authenticator, Shown, Unidentified};
 
 const USER: &str = "alice";
 const LOGIN: &[u8] = b"alice:s3cret:\xc3\xa4";
@@ -52,11 +53,13 @@ pub fn run(data: &[u8]) {
     };
     let said = STAGE.with(|stage| {
         let (_, runtime, authenticator) = &**stage;
-        runtime.block_on(authenticator.identify(Some(&header)))
+        runtime.block_on(authenticator.identify(Shown {
+            authorization: Some(&header),
+        }))
     });
     match said {
-        Ok(identity) => {
-            assert_eq!(identity, Identity::User(USER.to_owned()));
+        Ok(caller) => {
+            assert_eq!(caller.identity, Identity::User(USER.parse().unwrap()));
             assert_eq!(sent(header.as_bytes()).as_deref(), Some(LOGIN));
         }
         Err(Unidentified::Missing) => {
@@ -64,6 +67,7 @@ pub fn run(data: &[u8]) {
         }
         Err(Unidentified::Wrong) => assert!(!is_login || rest != LOGIN),
         Err(Unidentified::Busy) => panic!("busy with one request"),
+        Err(Unidentified::Narrow) => panic!("a password has no scope"),
     }
 }
 

@@ -90,11 +90,11 @@ impl Site {
         let store: Arc<dyn Store> = Arc::new(storage::files::Files::open(settings).unwrap());
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
         let registry = RUNTIME.with(|runtime| runtime.block_on(registry.with_store_id()));
-        let (authenticator, _) = Authenticator::open(auth::Settings::Open).unwrap();
+        let (authenticator, _) = Authenticator::open(auth::Settings::default()).unwrap();
         let state = wharf::http::State {
             registry: registry.clone(),
             authenticator,
-            access: Access,
+            access: Access::default(),
             settings: config.http.clone(),
             healthy: Arc::new(|| true),
             readiness: Readiness::new(

@@ -1,6 +1,7 @@
 //! Who is it: turns a request's `Authorization` into an identity.
 
 mod basic;
+pub mod caller;
 pub mod htpasswd;
 pub mod password;
 pub mod user_name;
@@ -11,25 +12,23 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use caller::{Caller, Identity, Needed, Proof};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
 
-/// Who makes a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// Nobody in particular: no authentication is configured.
-    Anonymous,
-    /// A user whose password was right.
-    User(String),
+/// How callers are told apart. Without any way they are not: everybody is
+/// anonymous.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// registry:2's `auth: htpasswd`.
+    pub htpasswd: Option<htpasswd::Settings>,
 }
 
-/// How callers are told apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settings {
-    /// They are not: everybody is [`Identity::Anonymous`].
-    Open,
-    /// registry:2's `auth: htpasswd`.
-    Htpasswd(htpasswd::Settings),
+/// What a request shows of who makes it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown<'a> {
+    /// Its `Authorization` header. A request with more than one must be refused.
+    pub authorization: Option<&'a HeaderValue>,
 }
 
 /// The caller could not be identified.
@@ -42,6 +41,9 @@ pub enum Unidentified {
     /// both, and whether the user exists, is not told.
     #[error("the user name or the password is wrong")]
     Wrong,
+    /// The token is good, but not for this.
+    #[error("this token is not for what was asked")]
+    Narrow,
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
@@ -75,16 +77,14 @@ pub enum AuthError {
 /// Identifies callers. Clones share what they know.
 #[derive(Clone)]
 pub struct Authenticator {
-    method: Method,
+    ways: Arc<Ways>,
 }
 
-#[derive(Clone)]
-enum Method {
-    Open,
-    Htpasswd {
-        users: Arc<Htpasswd>,
-        challenge: HeaderValue,
-    },
+/// The ways that are configured.
+struct Ways {
+    htpasswd: Option<Htpasswd>,
+    /// What asks for a password.
+    basic: Option<HeaderValue>,
 }
 
 impl Authenticator {
@@ -92,63 +92,72 @@ impl Authenticator {
     /// should know. A users file that does not exist is made as registry:2 does
     /// it: [`Notice::Created`] has the password. Reads the file, and may hash.
     pub fn open(settings: Settings) -> Result<(Self, Vec<Notice>), AuthError> {
-        let settings = match settings {
-            Settings::Open => {
-                let method = Method::Open;
-                return Ok((Self { method }, Vec::new()));
-            }
-            Settings::Htpasswd(settings) => settings,
+        let mut ways = Ways {
+            htpasswd: None,
+            basic: None,
         };
-        let challenge =
-            basic::challenge(&settings.realm).ok_or(AuthError::Realm(settings.realm))?;
-        let (users, notices) = Htpasswd::open(settings.path, settings.queue)?;
-        let method = Method::Htpasswd {
-            users: Arc::new(users),
-            challenge,
-        };
-        Ok((Self { method }, notices))
+        let mut notices = Vec::new();
+        if let Some(settings) = settings.htpasswd {
+            let challenge = basic::challenge(&settings.realm);
+            ways.basic = Some(challenge.ok_or(AuthError::Realm(settings.realm))?);
+            let (users, said) = Htpasswd::open(settings.path, settings.queue)?;
+            ways.htpasswd = Some(users);
+            notices = said;
+        }
+        let ways = Arc::new(ways);
+        Ok((Self { ways }, notices))
     }
 
-    /// The caller behind an `Authorization` header, if there is one. A request
-    /// with more than one must be refused by the caller.
-    pub async fn identify(
-        &self,
-        authorization: Option<&HeaderValue>,
-    ) -> Result<Identity, Unidentified> {
-        match &self.method {
-            Method::Open => Ok(Identity::Anonymous),
-            Method::Htpasswd { users, .. } => {
-                let credentials = basic::credentials(authorization)?;
-                users.verify(&credentials).await?;
-                Ok(Identity::User(credentials.user.to_string()))
-            }
+    /// Whether there is any way to log in.
+    pub fn asks(&self) -> bool {
+        self.ways.htpasswd.is_some()
+    }
+
+    /// Who is behind what a request shows. Whoever shows nothing is
+    /// [`Unidentified::Missing`] where there is a way to log in: whether they
+    /// may come in all the same is for the access rules.
+    pub async fn identify(&self, shown: Shown<'_>) -> Result<Caller, Unidentified> {
+        if !self.asks() {
+            return Ok(Caller::anonymous());
+        }
+        let credentials = basic::credentials(shown.authorization)?;
+        let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
+        let stamp = users.verify(&credentials).await?;
+        let user = Identity::User(credentials.user);
+        Ok(Caller::known(user, Proof::Password(stamp)))
+    }
+
+    /// Whether what proved the caller's identity still counts: the user is
+    /// there and has the same password.
+    pub async fn stands(&self, caller: &Caller) -> bool {
+        match (&caller.identity, &caller.proof) {
+            (_, Proof::Nothing) => true,
+            (Identity::User(user), Proof::Password(stamp)) => match &self.ways.htpasswd {
+                Some(users) => users.stamp(user).await == Some(*stamp),
+                None => false,
+            },
+            (_, Proof::Password(_)) => false,
         }
     }
 
-    /// The `WWW-Authenticate` value that asks for credentials; `None` where
-    /// none are needed.
-    pub fn challenge(&self) -> Option<HeaderValue> {
-        match &self.method {
-            Method::Open => None,
-            Method::Htpasswd { challenge, .. } => Some(challenge.clone()),
-        }
+    /// The `WWW-Authenticate` values that ask for credentials; none where none
+    /// are needed. `needed` is what the request is for.
+    pub fn challenges(&self, _needed: &[Needed]) -> Vec<HeaderValue> {
+        self.ways.basic.iter().cloned().collect()
     }
 
     /// Reads the users again (for SIGHUP; a change is noticed without it), and
     /// says what their owner should know. On an error the users stay as they
     /// were.
     pub async fn reload(&self) -> Result<Vec<Notice>, AuthError> {
-        match &self.method {
-            Method::Open => Ok(Vec::new()),
-            Method::Htpasswd { users, .. } => users.reload().await,
+        match &self.ways.htpasswd {
+            Some(users) => users.reload().await,
+            None => Ok(Vec::new()),
         }
     }
 
     /// How many password hashes were computed since the start.
     pub fn hashes(&self) -> u64 {
-        match &self.method {
-            Method::Open => 0,
-            Method::Htpasswd { users, .. } => users.hashes(),
-        }
+        self.ways.htpasswd.as_ref().map_or(0, Htpasswd::hashes)
     }
 }

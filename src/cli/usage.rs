@@ -80,7 +80,9 @@ async fn look(registry: &Registry) -> Result<Told, Error> {
     let mut repositories: Vec<RepositoryUsage> = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let page = registry.usage_page(after.as_deref(), AT_ONCE).await?;
+        let page = registry
+            .usage_page(after.as_deref(), AT_ONCE, &|_| true)
+            .await?;
         repositories.extend(page.items);
         match page.next {
             Some(next) => after = Some(next),

@@ -31,7 +31,7 @@ pub use reference::reference;
 pub use report::{Note, Origin, Problem, Problems};
 pub use values::age;
 
-use crate::{auth, http, observe, registry, server, storage};
+use crate::{access, auth, http, observe, registry, server, storage};
 use report::Report;
 
 /// registry:2 stops at once; docker waits for 10 s before it kills, Kubernetes
@@ -53,6 +53,8 @@ pub struct Config {
     pub registry: registry::Settings,
     /// `auth`
     pub auth: auth::Settings,
+    /// `access`
+    pub access: access::Settings,
     /// `http.prefix`, `http.host`, `http.headers`
     pub http: http::Settings,
     /// `http.addr`, `http.tls`, …
@@ -159,11 +161,14 @@ impl Config {
                 },
                 ..registry::Settings::default()
             },
-            auth: auth::Settings::Htpasswd(auth::htpasswd::Settings {
-                realm: EMBEDDED_REALM.to_owned(),
-                path: users,
-                queue: auth::htpasswd::Settings::QUEUE,
-            }),
+            auth: auth::Settings {
+                htpasswd: Some(auth::htpasswd::Settings {
+                    realm: EMBEDDED_REALM.to_owned(),
+                    path: users,
+                    queue: auth::htpasswd::Settings::QUEUE,
+                }),
+            },
+            access: access::Settings::default(),
             http: http::Settings::default(),
             server: server::Settings {
                 listen: server::Listen::Tcp(addr),

@@ -6,25 +6,23 @@ use serde_json::json;
 use super::State;
 use super::answer;
 use super::error::Problem;
-use crate::access::MayList;
+use crate::access::Visible;
+use crate::oci::RepositoryName;
 
 /// Without `n` registry:2 answers with this many.
 const DEFAULT_PAGE: usize = 100;
 
 pub(super) async fn list(
     state: &State,
-    _allowed: MayList,
+    visible: &Visible,
     after: Option<&str>,
     limit: Option<usize>,
 ) -> Result<Response, Problem> {
     let most = state.registry.settings().catalog_page;
     let n = limit.unwrap_or(DEFAULT_PAGE).min(most);
-    let page = state.registry.catalog(after, n).await?;
-    let names: Vec<&str> = page
-        .items
-        .iter()
-        .map(crate::oci::RepositoryName::as_str)
-        .collect();
+    let sees = |name: &RepositoryName| visible.sees(name);
+    let page = state.registry.catalog(after, n, &sees).await?;
+    let names: Vec<&str> = page.items.iter().map(RepositoryName::as_str).collect();
     let mut response = answer::json("application/json", &json!({ "repositories": names }))?;
     if let Some(last) = &page.next {
         state.continue_after(&mut response, "_catalog", last, n, limit)?;

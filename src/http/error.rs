@@ -116,7 +116,7 @@ impl Problem {
     /// The caller could not be identified. `host` is how they reached us.
     pub(super) fn unidentified(
         why: Unidentified,
-        challenge: Option<HeaderValue>,
+        challenges: Vec<HeaderValue>,
         host: &str,
     ) -> Self {
         let message = match why {
@@ -124,6 +124,7 @@ impl Problem {
                 format!("authentication required: log in first (docker login {host})")
             }
             Unidentified::Wrong => format!("authentication required: {why} (docker login {host})"),
+            Unidentified::Narrow => format!("authentication required: {why}"),
             Unidentified::Busy => {
                 return Self::new(
                     StatusCode::TOO_MANY_REQUESTS,
@@ -133,11 +134,11 @@ impl Problem {
                 .with(RETRY_AFTER, HeaderValue::from_static("1"));
             }
         };
-        let problem = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message);
-        match challenge {
-            Some(challenge) => problem.with(WWW_AUTHENTICATE, challenge),
-            None => problem,
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message);
+        for challenge in challenges {
+            problem.0.headers.append(WWW_AUTHENTICATE, challenge);
         }
+        problem
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -163,7 +164,8 @@ impl Problem {
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, denied.reason)
+        let cause = denied.ground.to_string();
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, denied.to_string()).caused_by(cause)
     }
 }
 

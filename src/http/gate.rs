@@ -13,12 +13,15 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::answer::DOCKER_API_VERSION;
 use super::error::Problem;
 use super::log::Facts;
-use super::operation::{Operation, Resource};
+use super::operation::{Operation, Resource, Session};
 use super::{
     Peer, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
 };
-use crate::auth::{Identity, Unidentified};
+use crate::access::{Allowed, Denied, Push, Right, Visible};
+use crate::auth::caller::{Caller, Identity, Needed};
+use crate::auth::{Shown, Unidentified};
 use crate::observe::readiness::{self, Audience, LIVEZ, READYZ};
+use crate::oci::RepositoryName;
 use crate::registry::Uploader;
 
 /// Answers one request, whatever happens.
@@ -77,53 +80,126 @@ async fn decide(
         return Ok(alive());
     }
     let path = inner.to_owned();
-    let identity = identify(state, request.headers()).await.map_err(|why| {
-        Problem::unidentified(why, state.authenticator.challenge(), &login_host(&request))
-    })?;
-    if let Identity::User(user) = &identity {
-        facts.user = Some(user.clone());
-    }
     let query = request.uri().query().unwrap_or_default();
-    let operation = Operation::parse(request.method(), &path, query, &state.settings.limits)?;
+    let operation = Operation::parse(request.method(), &path, query, &state.settings.limits);
+    let needed = operation
+        .as_ref()
+        .map_or_else(|_| Vec::new(), Operation::needs);
+    let login = Login {
+        state,
+        needed,
+        host: login_host(&request),
+    };
+    let caller = match identify(state, request.headers()).await {
+        Ok(caller) => caller,
+        // Rules may let them in all the same; the base is where clients learn
+        // how to log in.
+        Err(Unidentified::Missing) if state.access.welcomes_anonymous() => {
+            if matches!(operation, Ok(Operation::Base)) {
+                return Err(login.asked(Unidentified::Missing));
+            }
+            Caller::anonymous()
+        }
+        Err(why) => return Err(login.asked(why)),
+    };
+    if !caller.is_anonymous() {
+        facts.user = Some(caller.identity.to_string());
+    }
+    // What is wrong with a request is told to who may ask.
+    let operation = match operation {
+        Err(_) if caller.is_anonymous() && state.authenticator.asks() => {
+            return Err(login.asked(Unidentified::Missing));
+        }
+        operation => operation?,
+    };
     facts.operation = operation.handler();
     facts.repository = operation.repository().map(ToString::to_string);
     facts.reference = operation.reference();
-    dispatch(state, &identity, operation, request).await
+    let asking = Asking {
+        login: &login,
+        caller: &caller,
+    };
+    dispatch(state, &asking, operation, request).await
+}
+
+/// What asks a client to log in, or to come with a wider token.
+struct Login<'a> {
+    state: &'a State,
+    needed: Vec<Needed>,
+    host: String,
+}
+
+impl Login<'_> {
+    fn asked(&self, why: Unidentified) -> Problem {
+        let challenges = self.state.authenticator.challenges(&self.needed);
+        Problem::unidentified(why, challenges, &self.host)
+    }
+}
+
+/// A request whose caller is known.
+struct Asking<'a> {
+    login: &'a Login<'a>,
+    caller: &'a Caller,
+}
+
+impl Asking<'_> {
+    /// The proof of a right in a repository.
+    fn right<R: Right>(&self, name: &RepositoryName) -> Result<Allowed<R>, Problem> {
+        let access = &self.login.state.access;
+        access
+            .allows(self.caller, name)
+            .map_err(|denied| self.refused(denied))
+    }
+
+    /// The proof of the right to list repositories.
+    fn lists(&self) -> Result<Visible, Problem> {
+        let access = &self.login.state.access;
+        access
+            .lists(self.caller)
+            .map_err(|denied| self.refused(denied))
+    }
+
+    /// Who might do it with a login is asked for one; a refusal is for who has
+    /// shown everything.
+    fn refused(&self, denied: Denied) -> Problem {
+        if self.caller.is_anonymous() && self.login.state.authenticator.asks() {
+            return self.login.asked(Unidentified::Missing);
+        }
+        if denied.scope {
+            return self.login.asked(Unidentified::Narrow);
+        }
+        denied.into()
+    }
 }
 
 async fn dispatch(
     state: &State,
-    identity: &Identity,
+    asking: &Asking<'_>,
     operation: Operation,
     request: Request,
 ) -> Result<Response, Problem> {
     let head = request.method() == Method::HEAD;
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let access = &state.access;
     let (name, resource) = match operation {
         Operation::Base => return answer::json("application/json", &serde_json::json!({})),
         Operation::Catalog { after, limit } => {
-            return catalog::list(state, access.lists(identity)?, after.as_deref(), limit).await;
+            return catalog::list(state, &asking.lists()?, after.as_deref(), limit).await;
         }
         Operation::Usage {
             repository: Some(name),
             ..
-        } => return usage::one(state, access.lists(identity)?, &name).await,
+        } => return usage::one(state, &asking.lists()?, &asking.right(&name)?).await,
         Operation::Usage { after, limit, .. } => {
-            return usage::list(state, access.lists(identity)?, after.as_deref(), limit).await;
+            return usage::list(state, &asking.lists()?, after.as_deref(), limit).await;
         }
         Operation::In(name, resource) => (name, resource),
     };
+    let uploader = uploader(&asking.caller.identity, parts.extensions.get());
+    let owner = uploader.owner().to_owned();
     match resource {
         Resource::Tags { after, limit } => {
-            tags::list(
-                state,
-                &access.allows(identity, &name)?,
-                after.as_deref(),
-                limit,
-            )
-            .await
+            tags::list(state, &asking.right(&name)?, after.as_deref(), limit).await
         }
         Resource::Referrers {
             subject,
@@ -131,10 +207,9 @@ async fn dispatch(
             after,
             limit,
         } => {
-            let allowed = access.allows(identity, &name)?;
             referrers::list(
                 state,
-                &allowed,
+                &asking.right(&name)?,
                 &subject,
                 artifact_type.as_deref(),
                 after.as_ref(),
@@ -143,75 +218,63 @@ async fn dispatch(
             .await
         }
         Resource::GetManifest(reference) => {
-            manifests::get(
-                state,
-                &access.allows(identity, &name)?,
-                &reference,
-                head,
-                headers,
-            )
-            .await
+            manifests::get(state, &asking.right(&name)?, &reference, head, headers).await
         }
         Resource::PutManifest { reference, tags } => {
-            manifests::put(
-                state,
-                &access.allows(identity, &name)?,
-                &reference,
-                tags,
-                headers,
-                body,
-            )
-            .await
+            let allowed = asking.right(&name)?;
+            manifests::put(state, &allowed, &reference, tags, headers, body).await
         }
         Resource::DeleteManifest(reference) => {
-            manifests::delete(state, &access.allows(identity, &name)?, &reference).await
+            manifests::delete(state, &asking.right(&name)?, &reference).await
         }
         Resource::GetBlob(digest) => {
-            blobs::get(
-                state,
-                &access.allows(identity, &name)?,
-                &digest,
-                head,
-                headers,
-            )
-            .await
+            blobs::get(state, &asking.right(&name)?, &digest, head, headers).await
         }
-        Resource::DeleteBlob(digest) => {
-            blobs::delete(state, &access.allows(identity, &name)?, &digest).await
-        }
+        Resource::DeleteBlob(digest) => blobs::delete(state, &asking.right(&name)?, &digest).await,
         Resource::StartUpload(start) => {
-            uploads::start(
-                state,
-                &access.allows(identity, &name)?,
-                identity,
-                uploader(identity, parts.extensions.get()),
-                start,
-                headers,
-                body,
-            )
-            .await
+            let allowed = asking.right(&name)?;
+            let caller = asking.caller;
+            uploads::start(state, &allowed, caller, uploader, start, headers, body).await
         }
         Resource::UploadStatus(session) => {
-            uploads::status(state, &access.allows(identity, &name)?, &session).await
+            uploads::status(
+                state,
+                &own_upload(asking, &name, &session, &owner)?,
+                &session,
+            )
+            .await
         }
         Resource::Append(session) => {
-            let allowed = access.allows(identity, &name)?;
+            let allowed = own_upload(asking, &name, &session, &owner)?;
             uploads::append(state, &allowed, &session, headers, body).await
         }
         Resource::Finish(session, digest) => {
-            uploads::finish(
+            let allowed = own_upload(asking, &name, &session, &owner)?;
+            uploads::finish(state, &allowed, &session, &digest, headers, body).await
+        }
+        Resource::CancelUpload(session) => {
+            uploads::cancel(
                 state,
-                &access.allows(identity, &name)?,
+                &own_upload(asking, &name, &session, &owner)?,
                 &session,
-                &digest,
-                headers,
-                body,
             )
             .await
         }
-        Resource::CancelUpload(session) => {
-            uploads::cancel(state, &access.allows(identity, &name)?, &session).await
-        }
+    }
+}
+
+/// The proof that the caller may push, and that the upload is their own: to
+/// everybody else it is unknown.
+fn own_upload(
+    asking: &Asking<'_>,
+    name: &RepositoryName,
+    session: &Session,
+    owner: &str,
+) -> Result<Allowed<Push>, Problem> {
+    let allowed = asking.right(name)?;
+    match session.id.may_be_of(owner) {
+        true => Ok(allowed),
+        false => Err(crate::registry::Error::UploadUnknown.into()),
     }
 }
 
@@ -219,20 +282,23 @@ async fn dispatch(
 /// else's by their address.
 fn uploader(identity: &Identity, peer: Option<&Peer>) -> Uploader {
     match (identity, peer.and_then(Peer::neighbourhood)) {
-        (Identity::User(user), _) => Uploader::User(user.clone()),
         (Identity::Anonymous, Some(address)) => Uploader::Address(address),
         (Identity::Anonymous, None) => Uploader::Unknown,
+        (known, _) => Uploader::User(known.to_string()),
     }
 }
 
 /// Two `Authorization` headers are two answers to one question: neither counts.
-async fn identify(state: &State, headers: &HeaderMap) -> Result<Identity, Unidentified> {
+async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidentified> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next();
     if values.next().is_some() {
         return Err(Unidentified::Wrong);
     }
-    state.authenticator.identify(first).await
+    let shown = Shown {
+        authorization: first,
+    };
+    state.authenticator.identify(shown).await
 }
 
 /// The answer to load balancers, who ask with and without the prefix and never

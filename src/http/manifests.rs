@@ -75,9 +75,12 @@ pub(super) async fn put(
     } else {
         Vec::new()
     };
-    let put = state
-        .registry
-        .repository(name)
+    let repository = state.registry.repository(name);
+    let repository = match allowed.moves_tags() {
+        true => repository,
+        false => repository.creating(),
+    };
+    let put = repository
         .put_manifest(reference, tags, content_type, content)
         .await?;
 

@@ -181,14 +181,17 @@ impl World {
             path: self.directory.path().join("users"),
             queue: htpasswd::Settings::QUEUE,
         };
-        let (authenticator, _) = Authenticator::open(auth::Settings::Htpasswd(users)).unwrap();
+        let (authenticator, _) = Authenticator::open(auth::Settings {
+            htpasswd: Some(users),
+        })
+        .unwrap();
         let room = Room::new(Arc::clone(&store));
         let leaving = CancellationToken::new();
         router(Arc::new(ArcSwap::from_pointee(State {
             readiness: Readiness::new(Arc::clone(&store), room, Health::default(), leaving),
             registry: Registry::new(store, settings),
             authenticator,
-            access: Access,
+            access: Access::default(),
             settings: Settings::default(),
             healthy: Arc::new(|| true),
         })))

@@ -12,7 +12,8 @@ use percent_encoding::percent_decode_str;
 use super::Limits;
 use super::error::Problem;
 use super::query::Query;
-use crate::oci::{Algorithm, Digest, ErrorCode, Reference, RepositoryName, Tag, UploadId};
+use crate::auth::caller::Needed;
+use crate::oci::{Action, Algorithm, Digest, ErrorCode, Reference, RepositoryName, Tag, UploadId};
 use crate::registry::StoreId;
 
 /// One request of the API. `HEAD` is the operation of its `GET`.
@@ -216,6 +217,37 @@ impl Operation {
             Self::Base | Self::Catalog { .. } => None,
             Self::Usage { repository, .. } => repository.as_ref(),
             Self::In(name, _) => Some(name),
+        }
+    }
+
+    /// The scopes that a token needs for it, as registry:2 asks for them.
+    pub(super) fn needs(&self) -> Vec<Needed> {
+        use Action::{Delete, Pull, Push};
+        match self {
+            Self::Base => Vec::new(),
+            Self::Catalog { .. } | Self::Usage { .. } => vec![Needed::Catalog],
+            Self::In(name, resource) => {
+                let actions: &[Action] = match resource {
+                    Resource::Tags { .. }
+                    | Resource::Referrers { .. }
+                    | Resource::GetManifest(_)
+                    | Resource::GetBlob(_) => &[Pull],
+                    Resource::DeleteManifest(_) | Resource::DeleteBlob(_) => &[Delete],
+                    Resource::PutManifest { .. }
+                    | Resource::StartUpload(_)
+                    | Resource::UploadStatus(_)
+                    | Resource::Append(_)
+                    | Resource::Finish(..)
+                    | Resource::CancelUpload(_) => &[Pull, Push],
+                };
+                let source = match resource {
+                    Resource::StartUpload(Start::Mount { from, .. }) => from.as_ref(),
+                    _ => None,
+                };
+                let source = source.map(|from| Needed::within(from, &[Pull]));
+                let here = Needed::within(name, actions);
+                [here].into_iter().chain(source).collect()
+            }
         }
     }
 

@@ -12,14 +12,14 @@ use super::error::Problem;
 use super::operation::{Session, Start};
 use super::{body, ranges};
 use crate::access::{Allowed, Pull, Push};
-use crate::auth::Identity;
+use crate::auth::caller::Caller;
 use crate::oci::{Digest, RepositoryName, UploadId};
 use crate::registry::{Error, Uploader};
 
 pub(super) async fn start(
     state: &State,
     allowed: &Allowed<Push>,
-    identity: &Identity,
+    caller: &Caller,
     uploader: Uploader,
     start: Start,
     headers: &HeaderMap,
@@ -34,7 +34,7 @@ pub(super) async fn start(
             return stored(state, name, &digest);
         }
         Start::Mount { digest, from } => {
-            if mounted(state, allowed, identity, &digest, from.as_ref()).await? {
+            if mounted(state, allowed, caller, &digest, from.as_ref()).await? {
                 return stored(state, name, &digest);
             }
             // What cannot be mounted is uploaded instead.
@@ -114,15 +114,15 @@ pub(super) async fn cancel(
 async fn mounted(
     state: &State,
     allowed: &Allowed<Push>,
-    identity: &Identity,
+    caller: &Caller,
     digest: &Digest,
     from: Option<&RepositoryName>,
 ) -> Result<bool, Problem> {
     let repository = state.registry.repository(allowed.repository());
-    let may_pull = |name: &RepositoryName| state.access.allows::<Pull>(identity, name).is_ok();
+    let may_pull = |name: &RepositoryName| state.access.allows::<Pull>(caller, name).is_ok();
     Ok(match from {
         Some(from) => may_pull(from) && repository.mount(digest, from).await?,
-        None => repository.mount_from_any(digest, may_pull).await?,
+        None => repository.mount_from_any(digest, &may_pull).await?,
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::State;
 use super::answer;
 use super::error::Problem;
-use crate::access::MayList;
+use crate::access::{Allowed, Pull, Visible};
 use crate::oci::RepositoryName;
 use crate::registry::usage::RepositoryUsage;
 
@@ -16,14 +16,15 @@ const DEFAULT_PAGE: usize = 100;
 /// All repositories, page by page.
 pub(super) async fn list(
     state: &State,
-    _allowed: MayList,
+    visible: &Visible,
     after: Option<&str>,
     limit: Option<usize>,
 ) -> Result<Response, Problem> {
     let most = state.registry.settings().catalog_page;
     let n = limit.unwrap_or(DEFAULT_PAGE).min(most);
-    let page = state.registry.usage_page(after, n).await?;
-    let mut response = answer(state, &page.items).await?;
+    let sees = |name: &RepositoryName| visible.sees(name);
+    let page = state.registry.usage_page(after, n, &sees).await?;
+    let mut response = answer(state, visible, &page.items).await?;
     if let Some(last) = &page.next {
         state.continue_after(&mut response, "_wharf/usage", last, n, limit)?;
     }
@@ -33,16 +34,26 @@ pub(super) async fn list(
 /// One repository.
 pub(super) async fn one(
     state: &State,
-    _allowed: MayList,
-    name: &RepositoryName,
+    visible: &Visible,
+    allowed: &Allowed<Pull>,
 ) -> Result<Response, Problem> {
-    let usage = state.registry.usage_of(name).await?;
-    answer(state, &[usage]).await
+    let usage = state.registry.usage_of(allowed.repository()).await?;
+    answer(state, visible, &[usage]).await
 }
 
-async fn answer(state: &State, repositories: &[RepositoryUsage]) -> Result<Response, Problem> {
-    let summary = state.registry.usage_summary().await?;
+/// What repositories that the caller doesn't see hold is not in it, not even in
+/// a sum.
+async fn answer(
+    state: &State,
+    visible: &Visible,
+    repositories: &[RepositoryUsage],
+) -> Result<Response, Problem> {
     let repositories: Vec<Value> = repositories.iter().map(repository).collect();
+    if !visible.everything() {
+        let own = json!({ "repositories": repositories });
+        return answer::json("application/json", &own);
+    }
+    let summary = state.registry.usage_summary().await?;
     answer::json(
         "application/json",
         &json!({

@@ -4,6 +4,7 @@
 //! there. Each type has one grammar, `FromStr` and `Display` as its wire form,
 //! so that what is inside the program is always valid.
 
+mod action;
 mod descriptor;
 mod digest;
 mod error_code;
@@ -18,6 +19,7 @@ mod reference;
 mod tag;
 mod upload_id;
 
+pub use action::{Action, Actions, InvalidAction};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, InvalidDigest};
 pub use error_code::ErrorCode;

@@ -1,13 +1,19 @@
-//! Upload sessions' identifiers.
+//! Upload sessions' identifiers, which say to whom a session belongs.
+//!
+//! The session's owner is known on every replica without a record of it: half
+//! of the id is a hash of the owner's name and of the other, random half. Who
+//! learns the id of somebody else's session, from a log, can't use it; who
+//! guesses has to guess 66 bits of one who may push there.
 
 use std::fmt;
 use std::str::FromStr;
 
-use uuid::Uuid;
+use sha2::{Digest as _, Sha256};
+use uuid::{Builder, Uuid, Version};
 
 /// The unique id of an upload session (distribution-spec, "Pushing a blob in
-/// chunks"): a random UUID in its hyphenated lower-case form, as registry:2
-/// names the session's directory.
+/// chunks"): a UUID in its hyphenated lower-case form, as registry:2 names the
+/// session's directory. Those of wharf's sessions have version 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UploadId(Uuid);
 
@@ -17,10 +23,41 @@ pub struct UploadId(Uuid);
 pub struct InvalidUploadId;
 
 impl UploadId {
-    /// A new id with 122 random bits.
+    /// A new id with 122 random bits, which belongs to nobody.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// A new id with 66 random bits and 56 that stand for `owner`.
+    pub fn of(owner: &str) -> Self {
+        let random = *Uuid::new_v4().as_bytes();
+        // Version and variant stand in the half that the hash is made of.
+        let mut id = *Builder::from_custom_bytes(random).as_uuid().as_bytes();
+        let hash = owned(&id, owner);
+        for (place, byte) in id.iter_mut().skip(KEPT).zip(hash) {
+            *place = byte;
+        }
+        Self(Uuid::from_bytes(id))
+    }
+
+    /// Whether the session can be `owner`'s. One that another registry began
+    /// says nothing of its owner: that can be anybody's.
+    pub fn may_be_of(&self, owner: &str) -> bool {
+        let id = self.0.as_bytes();
+        let stated = id.iter().skip(KEPT);
+        self.0.get_version() != Some(Version::Custom) || stated.eq(owned(id, owner).iter())
+    }
+}
+
+/// Bytes of an id that are random; version and variant stand among them.
+const KEPT: usize = 9;
+
+/// What stands behind the random bytes of an owner's session.
+fn owned(id: &[u8; 16], owner: &str) -> [u8; 16 - KEPT] {
+    let mut hash = Sha256::new();
+    hash.update(id.get(..KEPT).unwrap_or_default());
+    hash.update(owner);
+    hash.finalize().first_chunk().copied().unwrap_or_default()
 }
 
 impl FromStr for UploadId {
@@ -48,6 +85,21 @@ impl fmt::Display for UploadId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_whose_it_is() {
+        let id = UploadId::of("alice");
+        assert_ne!(id, UploadId::of("alice"));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!(id.may_be_of("alice"));
+        for other in ["bob", "", "alice ", "robot:alice", "anonymous:"] {
+            assert!(!id.may_be_of(other), "{other:?}");
+        }
+        assert!(
+            UploadId::random().may_be_of("anybody"),
+            "another registry's"
+        );
+    }
 
     #[test]
     fn has_one_spelling() {

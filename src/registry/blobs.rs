@@ -211,7 +211,7 @@ impl Repository {
     pub async fn mount_from_any(
         &self,
         digest: &Digest,
-        may_pull: impl Fn(&RepositoryName) -> bool + Send,
+        may_pull: &(dyn Fn(&RepositoryName) -> bool + Sync),
     ) -> Result<bool, Error> {
         self.check_writable()?;
         if self.blob_meta(digest).await?.is_some() {
@@ -226,8 +226,8 @@ impl Repository {
             return Ok(false);
         }
         let most = self.settings().limits.mount_search;
-        for name in self.registry.catalog(None, most).await?.items {
-            if may_pull(&name) && self.mount(digest, &name).await? {
+        for name in self.registry.catalog(None, most, may_pull).await?.items {
+            if self.mount(digest, &name).await? {
                 return Ok(true);
             }
         }

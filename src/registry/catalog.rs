@@ -21,11 +21,13 @@ type Visit<'a> = &'a mut (dyn FnMut(RepositoryName) -> bool + Send);
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send + 'a>>;
 
 impl Registry {
-    /// The repositories greater than `after`, at most `limit`.
+    /// The repositories greater than `after` that `sees` lets through, at most
+    /// `limit`.
     pub async fn catalog(
         &self,
         after: Option<&str>,
         limit: usize,
+        sees: &(dyn Fn(&RepositoryName) -> bool + Sync),
     ) -> Result<Page<RepositoryName>, Error> {
         if limit == 0 {
             return Ok(Page {
@@ -36,6 +38,9 @@ impl Registry {
         let mut items = Vec::new();
         let mut more = false;
         let mut visit = |name| {
+            if !sees(&name) {
+                return true;
+            }
             more = items.len() == limit;
             if !more {
                 items.push(name);

@@ -33,13 +33,18 @@ pub struct ImmutableTags {
     pub tags: Vec<TagPattern>,
 }
 
-/// The rule that keeps a tag as it is, as people are told.
+/// What keeps a tag as it is, as people are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImmutableRule {
-    /// Its place in the list, from 1.
-    number: usize,
-    /// What the tag matches.
-    pattern: TagPattern,
+pub enum ImmutableRule {
+    /// A rule of `immutable`.
+    Configured {
+        /// Its place in the list, from 1.
+        number: usize,
+        /// What the tag matches.
+        pattern: TagPattern,
+    },
+    /// Whoever pushes may only create tags.
+    Creating,
 }
 
 impl Immutable {
@@ -47,7 +52,7 @@ impl Immutable {
     pub(super) fn rule(&self, repository: &RepositoryName, tag: &Tag) -> Option<ImmutableRule> {
         let (number, rule) = self.deciding(repository)?;
         let pattern = rule.tags.iter().find(|pattern| pattern.matches(tag))?;
-        Some(ImmutableRule {
+        Some(ImmutableRule::Configured {
             number,
             pattern: pattern.clone(),
         })
@@ -69,9 +74,18 @@ impl Immutable {
 }
 
 impl Repository {
-    /// The rule that makes a tag of this repository immutable, if one does.
+    /// The same repository, for somebody who may write new tags only: to them
+    /// every tag is immutable.
+    #[must_use]
+    pub fn creating(mut self) -> Self {
+        self.creating = true;
+        self
+    }
+
+    /// What makes a tag of this repository immutable, if anything does.
     pub(super) fn immutable(&self, tag: &Tag) -> Option<ImmutableRule> {
-        self.settings().immutable.rule(&self.name, tag)
+        let rule = self.settings().immutable.rule(&self.name, tag);
+        rule.or_else(|| self.creating.then_some(ImmutableRule::Creating))
     }
 
     /// Refuses to point at a manifest those of `tags` that are immutable and name
@@ -164,10 +178,11 @@ impl Repository {
 
 impl fmt::Display for ImmutableRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "`{}` in rule {} of `immutable`",
-            self.pattern, self.number
-        )
+        match self {
+            Self::Configured { number, pattern } => {
+                write!(formatter, "`{pattern}` in rule {number} of `immutable`")
+            }
+            Self::Creating => formatter.write_str("you may create tags here and not move them"),
+        }
     }
 }

@@ -96,6 +96,8 @@ pub struct Repository {
     uploader: Uploader,
     /// How many bytes the request says that it will send.
     announced: Option<u64>,
+    /// Whether tags that exist are left as they are.
+    creating: bool,
 }
 
 /// One page of a listing, in byte order.
@@ -185,6 +187,7 @@ impl Registry {
             name: name.clone(),
             uploader: Uploader::Unknown,
             announced: None,
+            creating: false,
         }
     }
 

@@ -34,6 +34,18 @@ pub enum Uploader {
     Unknown,
 }
 
+impl Uploader {
+    /// To whom an upload belongs that they begin: a user, or everybody who has
+    /// not logged in.
+    pub fn owner(&self) -> &str {
+        match self {
+            Self::User(name) => name,
+            // No user's name has a colon.
+            Self::Address(_) | Self::Unknown => "anonymous:",
+        }
+    }
+}
+
 /// The uploads that this process knows: cheap to clone.
 #[derive(Default, Clone)]
 pub(super) struct Open {

@@ -45,7 +45,7 @@ impl Repository {
     }
 
     async fn open_upload(&self, algorithm: Option<Algorithm>) -> Result<UploadId, Error> {
-        let id = UploadId::random();
+        let id = UploadId::of(self.uploader.owner());
         let stage = layout::upload(&self.name, &id);
         let most = self.settings().limits.uploads_per_user;
         let open = &self.registry.inner.uploads;

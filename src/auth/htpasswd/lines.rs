@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::hash::{Cost, Hash};
 use super::notice::{Notice, Problem};
+use crate::auth::caller::Stamp;
 use crate::auth::user_name::UserName;
 
 /// More problems than these are only counted.
@@ -78,6 +81,12 @@ impl Users {
             Some(hash) => (Arc::clone(hash), true),
             None => (Arc::clone(&self.unmatchable), false),
         }
+    }
+
+    /// The version of a user's password; `None` if there is no such user.
+    pub(super) fn stamp(&self, user: &UserName) -> Option<Stamp> {
+        let hash = Sha256::digest(self.by_name.get(user)?.as_str());
+        hash.first_chunk().copied().map(Stamp)
     }
 
     /// How many users can log in.

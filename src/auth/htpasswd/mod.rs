@@ -22,6 +22,8 @@ pub use create::create_with_random_password;
 pub use notice::{Created, Notice, Problem};
 
 use super::basic::Credentials;
+use super::caller::Stamp;
+use super::user_name::UserName;
 use super::{AuthError, Unidentified};
 use follow::Follower;
 use hash::NewHash;
@@ -72,18 +74,17 @@ impl Htpasswd {
         Ok((htpasswd, created.into_iter().chain(notices).collect()))
     }
 
-    /// Verifies credentials: from memory, or by a hash.
-    pub(super) async fn verify(&self, credentials: &Credentials) -> Result<(), Unidentified> {
+    /// Verifies credentials, from memory or by a hash, and tells the version of
+    /// the user's password.
+    pub(super) async fn verify(&self, credentials: &Credentials) -> Result<Stamp, Unidentified> {
         let Credentials { user, password } = credentials;
         let tag = self.key.tag(user, password);
         self.file.look_if_due().await;
-        let remembers = self
-            .file
-            .current()
-            .remembered
-            .knows(user, &tag, Instant::now());
-        if remembers {
-            return Ok(());
+        {
+            let version = self.file.current();
+            if version.remembered.knows(user, &tag, Instant::now()) {
+                return version.users.stamp(user).ok_or(Unidentified::Wrong);
+            }
         }
         // A hash is due anyway: look now, so that who was just added or given a
         // new password need not wait.
@@ -102,9 +103,15 @@ impl Htpasswd {
             Ok(matches)
         };
         match version.flights.join(tag, verify).await? {
-            true => Ok(()),
+            true => version.users.stamp(user).ok_or(Unidentified::Wrong),
             false => Err(Unidentified::Wrong),
         }
+    }
+
+    /// The version of a user's password; `None` if there is no such user.
+    pub(super) async fn stamp(&self, user: &UserName) -> Option<Stamp> {
+        self.file.look_if_due().await;
+        self.file.current().users.stamp(user)
     }
 
     /// Reads the file, changed or not, and says what is wrong with it. On an

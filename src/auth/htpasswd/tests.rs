@@ -14,8 +14,9 @@ use tempfile::TempDir;
 use super::edit;
 use super::hash::{Hash, NewHash};
 use super::{Notice, Settings};
+use crate::auth::caller::{Caller, Identity};
 use crate::auth::password::Password;
-use crate::auth::{self, AuthError, Authenticator, Identity, Unidentified};
+use crate::auth::{self, AuthError, Authenticator, Shown, Unidentified};
 
 /// `gordon`, by Apache's `htpasswd -nbB -C 4`.
 const GORDON: &str = "$2y$04$knGItLJl1vrpsdewkeI3i.hEmAo9ZeRaFNoZEHBb/GpS.xhHRXV8S";
@@ -36,11 +37,13 @@ impl Users {
     }
 
     fn open_in(root: TempDir, path: PathBuf) -> Self {
-        let settings = auth::Settings::Htpasswd(Settings {
-            realm: "Registry Realm".to_owned(),
-            path: path.clone(),
-            queue: Settings::QUEUE,
-        });
+        let settings = auth::Settings {
+            htpasswd: Some(Settings {
+                realm: "Registry Realm".to_owned(),
+                path: path.clone(),
+                queue: Settings::QUEUE,
+            }),
+        };
         let (auth, notices) = Authenticator::open(settings).unwrap();
         Self {
             _root: root,
@@ -53,12 +56,16 @@ impl Users {
     async fn login(&self, user: &str, password: &str) -> Result<Identity, Unidentified> {
         let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
         let header = HeaderValue::from_str(&value).unwrap();
-        self.auth.identify(Some(&header)).await
+        let shown = Shown {
+            authorization: Some(&header),
+        };
+        let caller = self.auth.identify(shown).await?;
+        Ok(caller.identity)
     }
 }
 
 fn user(name: &str) -> Result<Identity, Unidentified> {
-    Ok(Identity::User(name.to_owned()))
+    Ok(Identity::User(name.parse().unwrap()))
 }
 
 fn bcrypt(password: &str) -> Hash {
@@ -68,12 +75,14 @@ fn bcrypt(password: &str) -> Hash {
 
 #[tokio::test]
 async fn open_takes_everybody_for_anonymous() {
-    let (auth, notices) = Authenticator::open(auth::Settings::Open).unwrap();
+    let (auth, notices) = Authenticator::open(auth::Settings::default()).unwrap();
     assert!(notices.is_empty());
-    assert_eq!(auth.challenge(), None);
+    assert!(auth.challenges(&[]).is_empty());
     let rubbish = HeaderValue::from_static("Basic !!");
-    assert_eq!(auth.identify(None).await, Ok(Identity::Anonymous));
-    assert_eq!(auth.identify(Some(&rubbish)).await, Ok(Identity::Anonymous));
+    for authorization in [None, Some(&rubbish)] {
+        let caller = auth.identify(Shown { authorization }).await;
+        assert_eq!(caller, Ok(Caller::anonymous()));
+    }
 }
 
 #[tokio::test]
@@ -81,10 +90,13 @@ async fn the_trainings_user_logs_in() {
     let users = Users::open(&format!("moby:{GORDON}\n\n"));
     assert!(users.notices.is_empty());
     assert_eq!(
-        users.auth.challenge().unwrap(),
+        users.auth.challenges(&[]).pop().unwrap(),
         "Basic realm=\"Registry Realm\""
     );
-    assert_eq!(users.auth.identify(None).await, Err(Unidentified::Missing));
+    assert_eq!(
+        users.auth.identify(Shown::default()).await,
+        Err(Unidentified::Missing)
+    );
     assert_eq!(users.login("moby", "gordon").await, user("moby"));
     let wrong = Err(Unidentified::Wrong);
     assert_eq!(users.login("moby", "gordo").await, wrong);
@@ -221,11 +233,13 @@ async fn a_missing_file_is_made_with_the_user_docker() {
 
 #[test]
 fn a_realm_with_a_line_break_is_refused() {
-    let settings = auth::Settings::Htpasswd(Settings {
-        realm: "a\nb".to_owned(),
-        path: "/nonexistent/htpasswd".into(),
-        queue: Settings::QUEUE,
-    });
+    let settings = auth::Settings {
+        htpasswd: Some(Settings {
+            realm: "a\nb".to_owned(),
+            path: "/nonexistent/htpasswd".into(),
+            queue: Settings::QUEUE,
+        }),
+    };
     assert!(matches!(
         Authenticator::open(settings),
         Err(AuthError::Realm(_))

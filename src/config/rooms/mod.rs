@@ -33,6 +33,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
             &root.section("auth"),
             limits::login_queue(&root.section("limits")),
         ),
+        access: crate::access::Settings::default(),
         http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),
         limits: limits::server(&root.section("limits")),

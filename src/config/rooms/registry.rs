@@ -55,16 +55,18 @@ pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
         section.problem(format!("several types ({}); leave one", types.join(", ")));
     }
     if !types.contains(&"htpasswd") {
-        return auth::Settings::Open;
+        return auth::Settings::default();
     }
     let htpasswd = section.section("htpasswd");
     let realm = htpasswd.require("realm", text);
     let path = htpasswd.require("path", text);
-    auth::Settings::Htpasswd(auth::htpasswd::Settings {
-        realm: realm.unwrap_or_default(),
-        path: PathBuf::from(path.unwrap_or_default()),
-        queue,
-    })
+    auth::Settings {
+        htpasswd: Some(auth::htpasswd::Settings {
+            realm: realm.unwrap_or_default(),
+            path: PathBuf::from(path.unwrap_or_default()),
+            queue,
+        }),
+    }
 }
 
 /// A page's most entries; 0 is the default, as with registry:2.

@@ -169,7 +169,7 @@ async fn nothing_is_left_of_what_was_deleted() {
     assert_eq!(names, 0, "no repository is left");
     assert!(
         rig.registry
-            .catalog(None, 9)
+            .catalog(None, 9, &|_| true)
             .await
             .unwrap()
             .items

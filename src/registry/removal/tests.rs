@@ -204,7 +204,12 @@ async fn what_a_plan_frees_is_what_a_collection_removes() {
     let summary = rig.registry.usage_summary().await.unwrap();
     assert_eq!(summary.waiting, freed);
     assert_eq!(rig.collect().await.removed_bytes, freed);
-    let names = rig.registry.catalog(None, 10).await.unwrap().items;
+    let names = rig
+        .registry
+        .catalog(None, 10, &|_| true)
+        .await
+        .unwrap()
+        .items;
     let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
     assert_eq!(names, ["a/below", "b"]);
     let gone = rig.registry.usage_of(&"a".parse().unwrap()).await;

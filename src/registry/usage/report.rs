@@ -75,12 +75,17 @@ impl Summary {
 }
 
 impl Registry {
-    /// What repositories hold whose names are greater than `after`, at most
-    /// `limit` of them.
+    /// What repositories hold whose names are greater than `after` and that
+    /// `sees` lets through, at most `limit` of them.
     ///
     /// # Errors
     /// Those of the store, if nothing is known yet.
-    pub async fn usage_page(&self, after: Option<&str>, limit: usize) -> Result<UsagePage, Error> {
+    pub async fn usage_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        sees: &(dyn Fn(&RepositoryName) -> bool + Sync),
+    ) -> Result<UsagePage, Error> {
         self.usage().ready(self).await?;
         let state = self.usage().lock();
         let mut items = Vec::new();
@@ -90,7 +95,10 @@ impl Registry {
             let names = state.names(&after, limit.saturating_add(1));
             let Some(last) = names.last() else { break };
             after.clone_from(last);
-            let usages = names.iter().map(|name| state.usage_of(name));
+            let seen = names
+                .iter()
+                .filter(|name| name.parse().is_ok_and(|name| sees(&name)));
+            let usages = seen.map(|name| state.usage_of(name));
             items.extend(usages.filter(|usage| !usage.is_empty()));
             if items.len() > limit {
                 break;
