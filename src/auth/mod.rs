@@ -2,9 +2,13 @@
 
 mod basic;
 pub mod caller;
+mod followed;
 pub mod htpasswd;
+mod jwt;
+pub mod outside;
 pub mod password;
 pub mod user_name;
+pub mod workloads;
 
 use std::io;
 use std::path::PathBuf;
@@ -72,6 +76,9 @@ pub enum AuthError {
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+    /// Keys that tokens are verified with cannot be read, or used.
+    #[error("keys of `auth`: {0}; correct the file or the configuration")]
+    Keys(String),
 }
 
 /// Identifies callers. Clones share what they know.
