@@ -190,6 +190,7 @@ impl World {
         };
         let (authenticator, _) = Authenticator::open(auth::Settings {
             htpasswd: Some(users),
+            ..auth::Settings::default()
         })
         .unwrap();
         let room = Room::new(Arc::clone(&store));
