@@ -7,6 +7,7 @@ pub mod htpasswd;
 mod jwt;
 pub mod outside;
 pub mod password;
+pub mod tokens;
 pub mod user_name;
 pub mod workloads;
 
@@ -26,6 +27,15 @@ use htpasswd::{Htpasswd, Notice};
 pub struct Settings {
     /// registry:2's `auth: htpasswd`.
     pub htpasswd: Option<htpasswd::Settings>,
+    /// wharf's own tokens, for whoever logs in by one of the ways above.
+    pub tokens: Option<tokens::Settings>,
+}
+
+impl Settings {
+    /// Whether there is no way to log in, so that everybody is anonymous.
+    pub fn is_open(&self) -> bool {
+        self.htpasswd.is_none()
+    }
 }
 
 /// What a request shows of who makes it.

@@ -167,6 +167,7 @@ impl Config {
                     path: users,
                     queue: auth::htpasswd::Settings::QUEUE,
                 }),
+                tokens: None,
             },
             access: access::Settings::default(),
             http: http::Settings::default(),

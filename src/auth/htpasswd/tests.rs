@@ -43,6 +43,7 @@ impl Users {
                 path: path.clone(),
                 queue: Settings::QUEUE,
             }),
+            ..auth::Settings::default()
         };
         let (auth, notices) = Authenticator::open(settings).unwrap();
         Self {
@@ -239,6 +240,7 @@ fn a_realm_with_a_line_break_is_refused() {
             path: "/nonexistent/htpasswd".into(),
             queue: Settings::QUEUE,
         }),
+        ..auth::Settings::default()
     };
     assert!(matches!(
         Authenticator::open(settings),

@@ -1,5 +1,6 @@
 //! A checked tree into each room's own settings.
 
+mod auth;
 mod http;
 mod limits;
 mod objects;
@@ -17,6 +18,7 @@ use super::report::Report;
 use super::section::Section;
 use super::tree::Node;
 use super::values;
+use crate::access::{self, Access};
 
 /// The configuration that the tree describes. Where a value is bad, the
 /// report says so and the configuration holds the default: whoever asks must
@@ -25,15 +27,13 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     let root = Section::root(root, report);
     version(&root);
     let storage = storage::storage(&root.section("storage"));
+    let access = access::Settings::default();
     Config {
         log: observe::log(&root),
         registry: registry::registry(&root, &storage),
         storage,
-        auth: registry::auth(
-            &root.section("auth"),
-            limits::login_queue(&root.section("limits")),
-        ),
-        access: crate::access::Settings::default(),
+        auth: auth::auth(&root, Access::new(access.clone()).welcomes_anonymous()),
+        access,
         http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),
         limits: limits::server(&root.section("limits")),

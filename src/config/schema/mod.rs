@@ -3,6 +3,7 @@
 //! checks, the environment's names and docs/configuration.md all come from
 //! here.
 
+mod auth;
 mod http;
 mod limits;
 mod objects;
@@ -88,7 +89,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     observe::LOG,
     observe::LOGLEVEL,
     storage::STORAGE,
-    operations::AUTH,
+    auth::AUTH,
     operations::MIDDLEWARE,
     http::HTTP,
     observe::NOTIFICATIONS,
