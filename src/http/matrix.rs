@@ -16,9 +16,11 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+mod rights;
+
 use super::operation::{Operation, Resource, Start};
 use super::{Limits, Settings, State, router};
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::auth::{self, Authenticator, htpasswd};
 use crate::observe::health::Health;
 use crate::observe::readiness::Readiness;
@@ -173,8 +175,13 @@ impl World {
         world
     }
 
-    /// The API over what is stored.
+    /// The API over what is stored, for everybody who is known.
     async fn api(&self, settings: registry::Settings) -> Router {
+        self.api_with(settings, Access::default()).await
+    }
+
+    /// The API over what is stored, by rules.
+    async fn api_with(&self, settings: registry::Settings, access: Access) -> Router {
         let store: Arc<dyn Store> = Arc::new(open(self.directory.path()));
         let users = htpasswd::Settings {
             realm: "matrix".to_owned(),
@@ -192,7 +199,7 @@ impl World {
             readiness: Readiness::new(Arc::clone(&store), room, Health::default(), leaving),
             registry: Registry::new(store, settings),
             authenticator,
-            access: Access::default(),
+            access,
             settings: Settings::default(),
             healthy: Arc::new(|| true),
         })))

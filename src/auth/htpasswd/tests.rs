@@ -55,7 +55,9 @@ impl Users {
                 queue: Settings::QUEUE,
             }),
         };
-        let (auth, notices) = Authenticator::open(settings, &store(root.path())).await.unwrap();
+        let (auth, notices) = Authenticator::open(settings, &store(root.path()))
+            .await
+            .unwrap();
         Self {
             _root: root,
             path,
@@ -123,7 +125,8 @@ async fn refused_hashes_never_match() {
     let users = Users::open(&format!(
         "henry:x\nfrank:{}\nbob:$apr1$.I5CiQVV$BMFBSmRHRnVdsouAonuIs1\n",
         GORDON.replace("$04$", "$31$")
-    )).await;
+    ))
+    .await;
     assert_eq!(users.notices.len(), 4);
     for (name, password) in [("henry", "x"), ("frank", "gordon"), ("bob", "gordon")] {
         let login = users.login(name, password).await;
@@ -244,8 +247,9 @@ async fn a_missing_file_is_made_with_the_user_docker() {
     assert!(content.starts_with("docker:$2y$10$"));
 }
 
-#[test]
-fn a_realm_with_a_line_break_is_refused() {
+#[tokio::test]
+async fn a_realm_with_a_line_break_is_refused() {
+    let root = tempfile::tempdir().unwrap();
     let settings = auth::Settings {
         htpasswd: Some(Settings {
             realm: "a\nb".to_owned(),
@@ -254,7 +258,7 @@ fn a_realm_with_a_line_break_is_refused() {
         }),
     };
     assert!(matches!(
-        Authenticator::open(settings),
+        Authenticator::open(settings, &store(root.path())).await,
         Err(AuthError::Realm(_))
     ));
 }
