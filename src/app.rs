@@ -75,7 +75,7 @@ impl App {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let opened = storage::open(&config.storage, config.registry.read_only).await?;
         let store: Arc<dyn Store> = Arc::new(Metered::new(opened.store, opened.driver, &metrics));
-        let (authenticator, notices) = Authenticator::open(config.auth.clone())?;
+        let (authenticator, notices) = Authenticator::open(config.auth.clone(), &store).await?;
         log_notices(&notices);
         let health = Health::start(
             &config.health,
@@ -176,6 +176,7 @@ impl App {
         spawn_reloads(
             &shutdown,
             self.config,
+            self.store,
             self.state,
             self.requests,
             log,
@@ -285,6 +286,7 @@ fn first_pause(interval: Duration) -> Duration {
 fn spawn_reloads(
     shutdown: &Shutdown,
     config: Config,
+    store: Arc<dyn Store>,
     state: Arc<ArcSwap<http::State>>,
     requests: Requests,
     log: Log,
@@ -301,7 +303,7 @@ fn spawn_reloads(
             }
             match reread() {
                 Ok(config) => {
-                    running = apply(running, config, &state).await;
+                    running = apply(running, config, &store, &state).await;
                     log.reload(&running.log);
                     requests.set_lines(running.log.requests);
                 }
@@ -312,7 +314,12 @@ fn spawn_reloads(
 }
 
 /// Replaces what can change while running, and names what cannot.
-async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Config {
+async fn apply(
+    running: Config,
+    new: Config,
+    store: &Arc<dyn Store>,
+    state: &ArcSwap<http::State>,
+) -> Config {
     let current = state.load_full();
     let authenticator = if new.auth == running.auth {
         match current.authenticator.reload().await {
@@ -321,7 +328,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
         }
         Some(current.authenticator.clone())
     } else {
-        match Authenticator::open(new.auth.clone()) {
+        match Authenticator::open(new.auth.clone(), store).await {
             Ok((authenticator, notices)) => {
                 log_notices(&notices);
                 Some(authenticator)
