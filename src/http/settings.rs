@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 /// `http.prefix`, `http.host`, `http.relativeurls` and `http.headers` of the
 /// configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What every path begins with: empty, or `/name` without a slash at the end.
     pub prefix: String,

@@ -120,6 +120,12 @@ impl Htpasswd {
         self.file.reload().await
     }
 
+    /// Looks at the file, and says why it cannot be used as it is now.
+    pub(super) async fn broken(&self) -> Option<String> {
+        self.file.look_if_due().await;
+        self.file.problem()
+    }
+
     /// How many hashes were computed since the start.
     pub(super) fn hashes(&self) -> u64 {
         self.verifier.hashes()
