@@ -4,7 +4,9 @@ mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
+pub mod source;
 pub mod user_name;
+pub mod watch;
 
 use std::io;
 use std::path::PathBuf;
@@ -154,6 +156,12 @@ impl Authenticator {
             Some(users) => users.reload().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What is wrong with a file now whose last good version still counts.
+    pub fn problems(&self) -> Vec<String> {
+        let users = self.ways.htpasswd.as_ref();
+        users.and_then(Htpasswd::problem).into_iter().collect()
     }
 
     /// How many password hashes were computed since the start.

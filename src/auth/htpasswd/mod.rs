@@ -10,7 +10,6 @@ mod lines;
 mod notice;
 mod remember;
 mod replace;
-mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -118,6 +117,11 @@ impl Htpasswd {
     /// error the users stay as they were.
     pub(super) async fn reload(&self) -> Result<Vec<Notice>, AuthError> {
         self.file.reload().await
+    }
+
+    /// What is wrong with the file now: the users read before count meanwhile.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.file.problem()
     }
 
     /// How many hashes were computed since the start.
