@@ -4,7 +4,9 @@ mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
+pub mod source;
 pub mod user_name;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -162,7 +164,7 @@ impl Authenticator {
     pub async fn broken(&self) -> BTreeMap<&'static str, String> {
         let mut broken = BTreeMap::new();
         if let Some(users) = &self.ways.htpasswd
-            && let Some(why) = users.broken().await
+            && let Some(why) = users.problem().await
         {
             broken.insert("users", why);
         }

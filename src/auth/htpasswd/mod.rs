@@ -10,7 +10,6 @@ mod lines;
 mod notice;
 mod remember;
 mod replace;
-mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -120,8 +119,9 @@ impl Htpasswd {
         self.file.reload().await
     }
 
-    /// Looks at the file, and says why it cannot be used as it is now.
-    pub(super) async fn broken(&self) -> Option<String> {
+    /// Looks at the file, and says what is wrong with it: the users read before
+    /// count meanwhile.
+    pub(super) async fn problem(&self) -> Option<String> {
         self.file.look_if_due().await;
         self.file.problem()
     }
