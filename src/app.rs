@@ -129,7 +129,8 @@ impl App {
             readiness,
         }));
         let main_router = http::router(Arc::clone(&state))
-            .layer(from_fn_with_state(requests.clone(), log_requests));
+            .layer(from_fn_with_state(requests.clone(), log_requests))
+            .layer(from_fn_with_state(Arc::clone(&state), http::tell_origin));
         Ok(Self {
             config,
             state,

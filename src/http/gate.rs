@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::answer::DOCKER_API_VERSION;
@@ -17,7 +17,7 @@ use super::log::Facts;
 use super::operation::{Operation, Resource, Session};
 use super::standing::{Over, Standing};
 use super::{
-    Peer, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
+    Origin, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
 };
 use crate::access::{Allowed, Denied, Push, Right, Visible};
 use crate::auth::caller::{Caller, Identity, Needed};
@@ -89,10 +89,11 @@ async fn decide(
     let needed = operation
         .as_ref()
         .map_or_else(|_| Vec::new(), Operation::needs);
+    let origin = Origin::told(&request);
     let login = Login {
         state,
         needed,
-        host: login_host(&request),
+        origin: &origin,
     };
     let caller = match identify(state, request.headers()).await {
         Ok(caller) => caller,
@@ -131,13 +132,15 @@ async fn decide(
 struct Login<'a> {
     state: &'a State,
     needed: Vec<Needed>,
-    host: String,
+    origin: &'a Origin,
 }
 
 impl Login<'_> {
     fn asked(&self, why: Unidentified) -> Problem {
         let challenges = self.state.authenticator.challenges(&self.needed);
-        Problem::unidentified(why, challenges, &self.host)
+        // A line that can be copied, or where to fill in the name.
+        let host = self.origin.host.as_deref().unwrap_or("HOST");
+        Problem::unidentified(why, challenges, host)
     }
 }
 
@@ -220,7 +223,7 @@ async fn dispatch(
         }
         Operation::In(name, resource) => (name, resource),
     };
-    let uploader = uploader(&asking.caller.identity, parts.extensions.get());
+    let uploader = uploader(&asking.caller.identity, asking.login.origin);
     let owner = uploader.owner().to_owned();
     match resource {
         Resource::Tags { after, limit } => {
@@ -321,8 +324,8 @@ fn own_upload(
 
 /// Whose uploads are counted together: a user's wherever they are, everybody
 /// else's by their address.
-fn uploader(identity: &Identity, peer: Option<&Peer>) -> Uploader {
-    match (identity, peer.and_then(Peer::neighbourhood)) {
+fn uploader(identity: &Identity, origin: &Origin) -> Uploader {
+    match (identity, origin.neighbourhood()) {
         (Identity::Anonymous, Some(address)) => Uploader::Address(address),
         (Identity::Anonymous, None) => Uploader::Unknown,
         (known, _) => Uploader::User(known.to_string()),
@@ -364,22 +367,4 @@ fn alive() -> Response {
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-
-/// The name by which the client reached us, for a line that can be copied;
-/// what is no host name is not repeated.
-fn login_host(request: &Request) -> String {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-    host.filter(|host| {
-        host.len() <= 255
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-    })
-    .unwrap_or("HOST")
-    .to_owned()
 }

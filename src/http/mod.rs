@@ -18,7 +18,9 @@ mod manifests;
 #[cfg(test)]
 mod matrix;
 mod operation;
+mod origin;
 mod peer;
+mod proxies;
 mod query;
 mod ranges;
 mod referrers;
@@ -38,7 +40,9 @@ use axum::Router;
 use axum::response::Response;
 
 pub use answer::DOCKER_API_VERSION;
+pub use origin::{Origin, tell_origin};
 pub use peer::{Peer, neighbourhood};
+pub use proxies::Proxies;
 pub use refusal::Refusal;
 pub use settings::{Limits, Settings};
 
