@@ -77,7 +77,7 @@ impl App {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let opened = storage::open(&config.storage, config.registry.read_only).await?;
         let store: Arc<dyn Store> = Arc::new(Metered::new(opened.store, opened.driver, &metrics));
-        let (authenticator, notices) = Authenticator::open(config.auth.clone())?;
+        let (authenticator, notices) = Authenticator::open(config.auth.clone(), &store).await?;
         log_notices(&notices);
         let health = Health::start(
             &config.health,
@@ -183,6 +183,7 @@ impl App {
         let reloads = Reloads {
             running: self.config,
             source,
+            store: self.store,
             state: self.state,
             requests: self.requests,
             log,

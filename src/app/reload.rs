@@ -18,6 +18,7 @@ use crate::http::log::Requests;
 use crate::observe::broken::Broken;
 use crate::observe::log::Log;
 use crate::server::Shutdown;
+use crate::storage::Store;
 
 /// The time between two looks at the files. A change counts once two looks have
 /// found the same, and running requests ask again every second: two seconds in
@@ -39,6 +40,7 @@ pub struct Source {
 pub(super) struct Reloads {
     pub(super) running: Config,
     pub(super) source: Source,
+    pub(super) store: Arc<dyn Store>,
     pub(super) state: Arc<ArcSwap<http::State>>,
     pub(super) requests: Requests,
     pub(super) log: Log,
@@ -125,7 +127,7 @@ impl Reloads {
             let current = self.state.load_full();
             let authenticator = match auth == self.running.auth {
                 true => current.authenticator.clone(),
-                false => match Authenticator::open(auth.clone()) {
+                false => match Authenticator::open(auth.clone(), &self.store).await {
                     Ok((authenticator, notices)) => {
                         log_notices(&notices);
                         authenticator
@@ -178,7 +180,7 @@ impl Reloads {
             }
             current.authenticator.clone()
         } else {
-            match Authenticator::open(new.auth.clone()) {
+            match Authenticator::open(new.auth.clone(), &self.store).await {
                 Ok((authenticator, notices)) => {
                     log_notices(&notices);
                     authenticator

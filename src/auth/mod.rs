@@ -19,6 +19,8 @@ use caller::{Caller, Identity, Needed, Proof};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
 
+use crate::storage::Store;
+
 /// How callers are told apart. Without any way they are not: everybody is
 /// anonymous.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +96,11 @@ impl Authenticator {
     /// Makes ready to identify callers, and says what the owner of the users
     /// should know. A users file that does not exist is made as registry:2 does
     /// it: [`Notice::Created`] has the password. Reads the file, and may hash.
-    pub fn open(settings: Settings) -> Result<(Self, Vec<Notice>), AuthError> {
+    /// `store` has what replicas share.
+    pub async fn open(
+        settings: Settings,
+        _store: &Arc<dyn Store>,
+    ) -> Result<(Self, Vec<Notice>), AuthError> {
         let mut ways = Ways {
             htpasswd: None,
             basic: None,
