@@ -2,39 +2,27 @@
 //! good content stays in force.
 
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 use tokio::task;
 
-/// How often the file is looked at while it is in use.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// The largest file, in bytes.
-const MAX_SIZE: u64 = 4 * 1024 * 1024;
+use super::source;
+use super::watch::Watch;
 
 /// What a file's bytes mean, or what is wrong with them.
 type Parse<T> = fn(&[u8]) -> Result<T, String>;
 
 /// A file, and what its last good content means.
 pub(super) struct Followed<T> {
-    path: PathBuf,
     parse: Parse<T>,
+    watch: Watch,
     current: ArcSwap<T>,
-    looked: Mutex<Looked>,
-}
-
-/// The last look at the file.
-struct Looked {
-    at: Instant,
-    content: Vec<u8>,
-    /// What was logged last, so that it is not logged twice a second.
-    failure: Option<String>,
+    /// What was read last that is good: by one reader at a time.
+    content: Mutex<Vec<u8>>,
 }
 
 impl<T> Followed<T> {
@@ -43,54 +31,66 @@ impl<T> Followed<T> {
     /// # Errors
     /// It cannot be read, or means nothing.
     pub(super) fn open(path: PathBuf, parse: Parse<T>) -> Result<Self, String> {
-        let content = read(&path).map_err(|cause| says(&path, cause))?;
+        let (stamp, content) = source::read(&path).map_err(|cause| says(&path, cause))?;
         let current = parse(&content).map_err(|cause| says(&path, cause))?;
         Ok(Self {
-            path,
             parse,
+            watch: Watch::new(path, stamp),
             current: ArcSwap::from_pointee(current),
-            looked: Mutex::new(Looked {
-                at: Instant::now(),
-                content,
-                failure: None,
-            }),
+            content: Mutex::new(content),
         })
     }
 
     /// What the file means: looked at if nobody did for half a second. Whoever
     /// comes while somebody looks takes what there is.
     pub(super) async fn current(&self) -> Arc<T> {
-        if let Ok(mut looked) = self.looked.try_lock()
-            && looked.at.elapsed() >= LOOK_EVERY
-        {
-            self.look(&mut looked).await;
+        if self.watch.is_due() && self.watch.may_have_changed() {
+            self.look().await;
         }
         self.current.load_full()
     }
 
-    async fn look(&self, looked: &mut Looked) {
-        looked.at = Instant::now();
-        let path = self.path.clone();
-        let read = task::spawn_blocking(move || read(&path)).await;
-        let failure = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok(content) if content == looked.content => None,
-            Ok(content) => match (self.parse)(&content) {
-                Ok(new) => {
-                    looked.content = content;
-                    self.current.store(Arc::new(new));
-                    tracing::info!("{}: read again", self.path.display());
-                    None
+    /// Looks at the file if that is due, and says what is wrong with it.
+    pub(super) async fn problem(&self) -> Option<String> {
+        let _ = self.current().await;
+        self.watch.problem()
+    }
+
+    /// Reads the file, changed or not.
+    pub(super) async fn look(&self) {
+        let mut last = self.content.lock().await;
+        let path = self.watch.path().to_owned();
+        let read = task::spawn_blocking(move || source::read(&path)).await;
+        let path = self.watch.path();
+        let outcome = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok((stamp, content)) => {
+                self.watch.saw(stamp);
+                if content == *last {
+                    Ok(false)
+                } else {
+                    (self.parse)(&content)
+                        .map(|new| {
+                            *last = content;
+                            self.current.store(Arc::new(new));
+                            true
+                        })
+                        .map_err(|cause| says(path, cause))
                 }
-                Err(cause) => Some(says(&self.path, cause)),
-            },
-            Err(cause) => Some(says(&self.path, cause)),
+            }
+            Err(cause) => Err(says(path, cause)),
         };
-        if let Some(failure) = &failure
-            && looked.failure.as_ref() != Some(failure)
-        {
-            tracing::error!("{failure}; what was read before stays in force");
+        match outcome {
+            Ok(changed) => {
+                if self.watch.recovered() || changed {
+                    tracing::info!("{}: read again", path.display());
+                }
+            }
+            Err(failure) => {
+                if self.watch.failed(&failure) {
+                    tracing::error!("{failure}; what was read before stays in force");
+                }
+            }
         }
-        looked.failure = failure;
     }
 }
 
@@ -98,23 +98,11 @@ fn says(path: &Path, cause: impl Display) -> String {
     format!("{}: {cause}", path.display())
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for its other end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
-    let mut content = Vec::new();
-    File::open(path)?
-        .take(MAX_SIZE + 1)
-        .read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_SIZE {
-        return Err(io::Error::other("larger than 4 MiB"));
-    }
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn number(bytes: &[u8]) -> Result<u32, String> {
@@ -143,7 +131,7 @@ mod tests {
         let begun = Instant::now();
         loop {
             assert_eq!(*followed.current().await, 2);
-            if followed.looked.lock().await.failure.is_some() {
+            if followed.problem().await.is_some() {
                 break;
             }
             assert!(begun.elapsed() < Duration::from_secs(2), "never noticed");
@@ -152,7 +140,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, "3").unwrap();
         becomes(&followed, 3).await;
-        assert_eq!(followed.looked.lock().await.failure, None);
+        assert_eq!(followed.problem().await, None);
     }
 
     #[test]

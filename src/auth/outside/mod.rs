@@ -3,17 +3,18 @@
 
 mod chain;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use jsonwebtoken::Algorithm;
 
 use super::caller::{Caller, Identity, Proof};
 use super::followed::Followed;
 use super::jwt::keys::Keys;
 use super::jwt::{self, Claims, Expected, Invalid, Unverified, scope};
-use super::{AuthError, Unidentified};
+use super::{Asked, AuthError, Unidentified};
 use chain::Roots;
 
 /// `auth.token` of the configuration, as registry:2 and registry:3 have it.
@@ -97,25 +98,43 @@ impl Outside {
         })
     }
 
-    /// The challenge that sends clients to the service; `base` is the address
-    /// by which they reached us, `scope` what they need, `error` what is wrong
-    /// with the token that they showed (RFC 6750 section 3.1).
-    pub(super) fn challenge(&self, base: &str, scope: &str, error: Option<&str>) -> String {
+    /// The challenge that sends clients to the service (RFC 6750 section 3);
+    /// `None` if it cannot be told where they reached us, or cannot stand in a
+    /// header.
+    pub(super) fn challenge(&self, asked: &Asked<'_>) -> Option<HeaderValue> {
         let realm = match &self.settings.realm {
             Realm::At(address) => address.clone(),
-            Realm::Path(path) => format!("{base}{path}"),
+            Realm::Path(path) => format!("{}{path}", asked.url?),
+        };
+        let scopes: Vec<String> = asked.needed.iter().map(ToString::to_string).collect();
+        let error = match asked.why {
+            Unidentified::Narrow => "insufficient_scope",
+            Unidentified::Wrong if asked.token => "invalid_token",
+            _ => "",
         };
         let mut text = format!(
             "Bearer realm=\"{}\",service=\"{}\"",
             quoted(&realm),
             quoted(&self.settings.service)
         );
-        for (name, value) in [("scope", Some(scope)), ("error", error)] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                text.push_str(&format!(",{name}=\"{}\"", quoted(value)));
+        for (name, value) in [("scope", scopes.join(" ").as_str()), ("error", error)] {
+            if !value.is_empty() {
+                let _ = write!(text, ",{name}=\"{}\"", quoted(value));
             }
         }
-        text
+        HeaderValue::try_from(text).ok()
+    }
+
+    /// What is wrong with the files of keys now.
+    pub(super) async fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(bundle) = &self.bundle {
+            problems.extend(bundle.problem().await);
+        }
+        if let Some(jwks) = &self.jwks {
+            problems.extend(jwks.problem().await);
+        }
+        problems
     }
 
     /// Whose token it is, and what it is for.

@@ -99,6 +99,18 @@ impl Workloads {
         })
     }
 
+    /// What is wrong with the files of keys now. Of an issuer that cannot be
+    /// reached the log tells: that is no mistake of the configuration.
+    pub(super) async fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for issuer in &self.issuers {
+            if let FoundKeys::File(file) = &issuer.keys {
+                problems.extend(file.problem().await);
+            }
+        }
+        problems
+    }
+
     /// Whether the mapping by which a workload came in is still there.
     pub(super) fn stands(&self, issuer: &str, stamp: Stamp) -> bool {
         self.issuers
