@@ -167,7 +167,7 @@ impl Config {
                     path: users,
                     queue: auth::htpasswd::Settings::QUEUE,
                 }),
-                tokens: None,
+                ..auth::Settings::default()
             },
             access: access::Settings::default(),
             http: http::Settings::default(),

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::access::{Allowed, Denied, Push, Right, Visible};
 use crate::auth::caller::{Caller, Identity, Needed};
-use crate::auth::{Shown, Unidentified};
+use crate::auth::{Asked, Shown, Unidentified};
 use crate::observe::readiness::{self, Audience, LIVEZ, READYZ};
 use crate::oci::RepositoryName;
 use crate::registry::Uploader;
@@ -94,6 +94,7 @@ async fn decide(
         state,
         needed,
         origin: &origin,
+        token: shows_token(request.headers()),
     };
     let caller = match identify(state, request.headers()).await {
         Ok(caller) => caller,
@@ -133,11 +134,19 @@ struct Login<'a> {
     state: &'a State,
     needed: Vec<Needed>,
     origin: &'a Origin,
+    /// Whether the client shows a Bearer token.
+    token: bool,
 }
 
 impl Login<'_> {
     fn asked(&self, why: Unidentified) -> Problem {
-        let challenges = self.state.authenticator.challenges(&self.needed);
+        let url = self.origin.url(&self.state.settings);
+        let challenges = self.state.authenticator.challenges(&Asked {
+            needed: &self.needed,
+            why,
+            token: self.token,
+            url: url.as_deref(),
+        });
         // A line that can be copied, or where to fill in the name.
         let host = self.origin.host.as_deref().unwrap_or("HOST");
         Problem::unidentified(why, challenges, host)
@@ -292,8 +301,7 @@ async fn dispatch(
             let allowed = own_upload(asking, &name, &session, &owner)?;
             let standing = asking.standing(&allowed);
             let body = standing.receiving(body);
-            let finished =
-                uploads::finish(state, &allowed, &session, &digest, headers, body).await;
+            let finished = uploads::finish(state, &allowed, &session, &digest, headers, body).await;
             asking.verdict(&standing, finished)
         }
         Resource::CancelUpload(session) => {
@@ -330,6 +338,13 @@ fn uploader(identity: &Identity, origin: &Origin) -> Uploader {
         (Identity::Anonymous, None) => Uploader::Unknown,
         (known, _) => Uploader::User(known.to_string()),
     }
+}
+
+fn shows_token(headers: &HeaderMap) -> bool {
+    let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    shown
+        .and_then(|shown| shown.get(.."bearer".len()))
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
 /// Two `Authorization` headers are two answers to one question: neither counts.
