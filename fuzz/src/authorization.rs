@@ -55,6 +55,7 @@ pub fn run(data: &[u8]) {
         let (_, runtime, authenticator) = &**stage;
         runtime.block_on(authenticator.identify(Shown {
             authorization: Some(&header),
+            address: None,
         }))
     });
     match said {

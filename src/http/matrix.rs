@@ -180,6 +180,7 @@ impl World {
             realm: "matrix".to_owned(),
             path: self.directory.path().join("users"),
             queue: htpasswd::Settings::QUEUE,
+            backoff: auth::backoff::Limits::default(),
         };
         let (authenticator, _) = Authenticator::open(auth::Settings {
             htpasswd: Some(users),

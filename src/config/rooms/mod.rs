@@ -29,10 +29,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
         log: observe::log(&root),
         registry: registry::registry(&root, &storage),
         storage,
-        auth: registry::auth(
-            &root.section("auth"),
-            limits::login_queue(&root.section("limits")),
-        ),
+        auth: registry::auth(&root.section("auth"), &root.section("limits")),
         access: crate::access::Settings::default(),
         http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),
