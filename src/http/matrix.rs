@@ -160,7 +160,7 @@ impl World {
             directory,
             upload: String::new(),
         };
-        let api = world.api(registry::Settings::default());
+        let api = world.api(registry::Settings::default()).await;
         let push =
             |method, path: String, body: &'static [u8]| ask(&api, method, path, Some(RIGHT), body);
         let whole = format!("/v2/team/app/blobs/uploads/?digest={}", digest(BLOB));
@@ -176,22 +176,23 @@ impl World {
     }
 
     /// The API over what is stored, for everybody who is known.
-    fn api(&self, settings: registry::Settings) -> Router {
-        self.api_with(settings, Access::default())
+    async fn api(&self, settings: registry::Settings) -> Router {
+        self.api_with(settings, Access::default()).await
     }
 
     /// The API over what is stored, by rules.
-    fn api_with(&self, settings: registry::Settings, access: Access) -> Router {
+    async fn api_with(&self, settings: registry::Settings, access: Access) -> Router {
         let store: Arc<dyn Store> = Arc::new(open(self.directory.path()));
         let users = htpasswd::Settings {
             realm: "matrix".to_owned(),
             path: self.directory.path().join("users"),
             queue: htpasswd::Settings::QUEUE,
         };
-        let (authenticator, _) = Authenticator::open(auth::Settings {
+        let logins = auth::Settings {
             htpasswd: Some(users),
-        })
-        .unwrap();
+        };
+        let opened = Authenticator::open(logins, &store).await;
+        let (authenticator, _) = opened.unwrap();
         let room = Room::new(Arc::clone(&store));
         let leaving = CancellationToken::new();
         router(Arc::new(ArcSwap::from_pointee(State {
@@ -314,7 +315,7 @@ async fn who_may_gets_what_the_table_says() {
         ] {
             let world = World::new().await;
             let path = world.path(row, name);
-            let api = world.api(settings);
+            let api = world.api(settings).await;
             let answer = ask(&api, row.method, path, Some(RIGHT), &body(row)).await;
             let what = format!("{} {} {how}", row.method, row.path);
             assert_eq!(answer.status().as_u16(), expected, "{what}");
@@ -329,10 +330,12 @@ async fn who_may_gets_what_the_table_says() {
 #[tokio::test]
 async fn who_may_not_gets_one_answer_to_everything() {
     let world = World::new().await;
-    let api = world.api(registry::Settings {
-        delete: true,
-        ..registry::Settings::default()
-    });
+    let api = world
+        .api(registry::Settings {
+            delete: true,
+            ..registry::Settings::default()
+        })
+        .await;
     for row in &ROWS {
         for name in ["team/app", "other/app"] {
             let path = world.path(row, name);
@@ -370,7 +373,7 @@ async fn who_may_not_gets_one_answer_to_everything() {
 #[tokio::test]
 async fn no_spelling_of_a_path_is_a_way_around_the_login() {
     let world = World::new().await;
-    let api = world.api(registry::Settings::default());
+    let api = world.api(registry::Settings::default()).await;
     for row in &ROWS {
         let path = world.path(row, "team/app");
         let spellings = [

@@ -219,7 +219,7 @@ impl Site {
             delete: true,
             ..registry::Settings::default()
         };
-        let api = world.api_with(settings, Access::new(access));
+        let api = world.api_with(settings, Access::new(access)).await;
         let mut site = Self { world, api };
         let begun = site.ask(
             "POST",
