@@ -24,7 +24,8 @@ thread_local! {
         add(&path);
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let settings = super::site::users(&path);
-        let opened = runtime.block_on(async { Authenticator::open(settings) });
+        let store = super::site::store(&directory.path().join("data"));
+        let opened = runtime.block_on(Authenticator::open(settings, &store));
         (directory, runtime, opened.unwrap().0)
     });
 }

@@ -72,6 +72,18 @@ pub fn users(file: &Path) -> auth::Settings {
     .auth
 }
 
+/// An empty store in a directory.
+pub fn store(root: &Path) -> Arc<dyn Store> {
+    Arc::new(
+        storage::files::Files::open(&storage::files::Settings {
+            root: root.to_owned(),
+            max_threads: 4,
+            sync: storage::files::SyncMode::None,
+        })
+        .unwrap(),
+    )
+}
+
 impl Site {
     /// An empty registry where deleting is allowed and nobody logs in.
     pub fn empty() -> Self {
@@ -90,7 +102,8 @@ impl Site {
         let store: Arc<dyn Store> = Arc::new(storage::files::Files::open(settings).unwrap());
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
         let registry = RUNTIME.with(|runtime| runtime.block_on(registry.with_store_id()));
-        let (authenticator, _) = Authenticator::open(auth::Settings::default()).unwrap();
+        let opened = Authenticator::open(auth::Settings::default(), &store);
+        let (authenticator, _) = RUNTIME.with(|runtime| runtime.block_on(opened)).unwrap();
         let state = wharf::http::State {
             registry: registry.clone(),
             authenticator,

@@ -5,8 +5,11 @@ mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
+pub mod source;
 pub mod user_name;
+pub mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,6 +20,8 @@ use http::HeaderValue;
 use caller::{Caller, Identity, Needed, Proof};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
+
+use crate::storage::Store;
 
 /// How callers are told apart. Without any way they are not: everybody is
 /// anonymous.
@@ -101,7 +106,11 @@ impl Authenticator {
     /// Makes ready to identify callers, and says what the owner of the users
     /// should know. A users file that does not exist is made as registry:2 does
     /// it: [`Notice::Created`] has the password. Reads the file, and may hash.
-    pub fn open(settings: Settings) -> Result<(Self, Vec<Notice>), AuthError> {
+    /// `store` has what replicas share.
+    pub async fn open(
+        settings: Settings,
+        _store: &Arc<dyn Store>,
+    ) -> Result<(Self, Vec<Notice>), AuthError> {
         let mut ways = Ways {
             htpasswd: None,
             basic: None,
@@ -165,6 +174,18 @@ impl Authenticator {
             Some(users) => users.reload().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Looks at the files that are followed, and says which of them (`users`,
+    /// `keys`) cannot be used and why: their last good version stays in force.
+    pub async fn broken(&self) -> BTreeMap<&'static str, String> {
+        let mut broken = BTreeMap::new();
+        if let Some(users) = &self.ways.htpasswd
+            && let Some(why) = users.problem().await
+        {
+            broken.insert("users", why);
+        }
+        broken
     }
 
     /// How many password hashes were computed since the start.

@@ -4,6 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -14,6 +15,7 @@ use super::answer::DOCKER_API_VERSION;
 use super::error::Problem;
 use super::log::Facts;
 use super::operation::{Operation, Resource, Session};
+use super::standing::{Over, Standing};
 use super::{
     Origin, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
 };
@@ -25,8 +27,9 @@ use crate::oci::RepositoryName;
 use crate::registry::Uploader;
 
 /// Answers one request, whatever happens.
-pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
-    let answered = AssertUnwindSafe(route(&state, request))
+pub(super) async fn answer(live: Arc<ArcSwap<State>>, request: Request) -> Response {
+    let state = live.load_full();
+    let answered = AssertUnwindSafe(route(&live, &state, request))
         .catch_unwind()
         .await;
     let mut response = match answered {
@@ -42,9 +45,9 @@ pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
     response
 }
 
-async fn route(state: &State, request: Request) -> Response {
+async fn route(live: &Arc<ArcSwap<State>>, state: &State, request: Request) -> Response {
     let mut facts = Facts::default();
-    let mut response = match decide(state, request, &mut facts).await {
+    let mut response = match decide(live, state, request, &mut facts).await {
         Ok(response) => response,
         Err(problem) => {
             facts.error = problem.cause().map(str::to_owned);
@@ -56,6 +59,7 @@ async fn route(state: &State, request: Request) -> Response {
 }
 
 async fn decide(
+    live: &Arc<ArcSwap<State>>,
     state: &State,
     mut request: Request,
     facts: &mut Facts,
@@ -117,8 +121,9 @@ async fn decide(
     facts.repository = operation.repository().map(ToString::to_string);
     facts.reference = operation.reference();
     let asking = Asking {
+        live,
         login: &login,
-        caller: &caller,
+        caller: Arc::new(caller),
     };
     dispatch(state, &asking, operation, request).await
 }
@@ -141,8 +146,9 @@ impl Login<'_> {
 
 /// A request whose caller is known.
 struct Asking<'a> {
+    live: &'a Arc<ArcSwap<State>>,
     login: &'a Login<'a>,
-    caller: &'a Caller,
+    caller: Arc<Caller>,
 }
 
 impl Asking<'_> {
@@ -150,7 +156,7 @@ impl Asking<'_> {
     fn right<R: Right>(&self, name: &RepositoryName) -> Result<Allowed<R>, Problem> {
         let access = &self.login.state.access;
         access
-            .allows(self.caller, name)
+            .allows(&self.caller, name)
             .map_err(|denied| self.refused(denied))
     }
 
@@ -158,7 +164,7 @@ impl Asking<'_> {
     fn lists(&self) -> Result<Visible, Problem> {
         let access = &self.login.state.access;
         access
-            .lists(self.caller)
+            .lists(&self.caller)
             .map_err(|denied| self.refused(denied))
     }
 
@@ -172,6 +178,25 @@ impl Asking<'_> {
             return self.login.asked(Unidentified::Narrow);
         }
         denied.into()
+    }
+
+    /// What becomes of the request when its caller falls while it runs.
+    fn standing<R: Right>(&self, allowed: &Allowed<R>) -> Standing {
+        Standing::of(self.live, &self.caller, allowed, None)
+    }
+
+    /// The outcome of a request that took data in: a refusal, if its caller
+    /// fell meanwhile.
+    fn verdict(
+        &self,
+        standing: &Standing,
+        outcome: Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        match standing.over() {
+            None => outcome,
+            Some(Over::Unidentified) => Err(self.login.asked(Unidentified::Wrong)),
+            Some(Over::Denied(denied)) => Err(self.refused(denied.clone())),
+        }
     }
 }
 
@@ -225,19 +250,28 @@ async fn dispatch(
         }
         Resource::PutManifest { reference, tags } => {
             let allowed = asking.right(&name)?;
-            manifests::put(state, &allowed, &reference, tags, headers, body).await
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let put = manifests::put(state, &allowed, &reference, tags, headers, body).await;
+            asking.verdict(&standing, put)
         }
         Resource::DeleteManifest(reference) => {
             manifests::delete(state, &asking.right(&name)?, &reference).await
         }
         Resource::GetBlob(digest) => {
-            blobs::get(state, &asking.right(&name)?, &digest, head, headers).await
+            let allowed = asking.right(&name)?;
+            let response = blobs::get(state, &allowed, &digest, head, headers).await?;
+            Ok(asking.standing(&allowed).sending(response))
         }
         Resource::DeleteBlob(digest) => blobs::delete(state, &asking.right(&name)?, &digest).await,
         Resource::StartUpload(start) => {
             let allowed = asking.right(&name)?;
-            let caller = asking.caller;
-            uploads::start(state, &allowed, caller, uploader, start, headers, body).await
+            let caller = &asking.caller;
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let started =
+                uploads::start(state, &allowed, caller, uploader, start, headers, body).await;
+            asking.verdict(&standing, started)
         }
         Resource::UploadStatus(session) => {
             uploads::status(
@@ -249,11 +283,18 @@ async fn dispatch(
         }
         Resource::Append(session) => {
             let allowed = own_upload(asking, &name, &session, &owner)?;
-            uploads::append(state, &allowed, &session, headers, body).await
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let appended = uploads::append(state, &allowed, &session, headers, body).await;
+            asking.verdict(&standing, appended)
         }
         Resource::Finish(session, digest) => {
             let allowed = own_upload(asking, &name, &session, &owner)?;
-            uploads::finish(state, &allowed, &session, &digest, headers, body).await
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let finished =
+                uploads::finish(state, &allowed, &session, &digest, headers, body).await;
+            asking.verdict(&standing, finished)
         }
         Resource::CancelUpload(session) => {
             uploads::cancel(

@@ -26,6 +26,7 @@ mod ranges;
 mod referrers;
 mod refusal;
 mod settings;
+mod standing;
 mod tags;
 mod uploads;
 mod usage;
@@ -71,7 +72,7 @@ pub struct State {
 /// Everything that the main port answers, by the state of the moment. One
 /// function sees every request: no route can be added beside the gate.
 pub fn router(state: Arc<ArcSwap<State>>) -> Router {
-    Router::new().fallback(move |request| gate::answer(state.load_full(), request))
+    Router::new().fallback(move |request| gate::answer(Arc::clone(&state), request))
 }
 
 impl State {

@@ -6,7 +6,7 @@ use super::Proxies;
 
 /// `http.prefix`, `http.host`, `http.relativeurls`, `http.headers` and
 /// `http.trustedproxies` of the configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What every path begins with: empty, or `/name` without a slash at the end.
     pub prefix: String,

@@ -11,7 +11,6 @@ mod notice;
 mod priority;
 mod remember;
 mod replace;
-mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -152,6 +151,13 @@ impl Htpasswd {
     /// error the users stay as they were.
     pub(super) async fn reload(&self) -> Result<Vec<Notice>, AuthError> {
         self.file.reload().await
+    }
+
+    /// Looks at the file, and says what is wrong with it: the users read before
+    /// count meanwhile.
+    pub(super) async fn problem(&self) -> Option<String> {
+        self.file.look_if_due().await;
+        self.file.problem()
     }
 
     /// How many hashes were computed since the start.
