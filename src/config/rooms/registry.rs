@@ -50,6 +50,8 @@ pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settin
 
 /// `auth`, and when logins wait.
 pub(super) fn auth(section: &Section<'_>, bounds: &Section<'_>) -> auth::Settings {
+    // Read in any case: a mistake is one without users, too.
+    let (queue, backoff) = (limits::login_queue(bounds), limits::backoff(bounds));
     let types: Vec<&str> = section.names().collect();
     if types.len() > 1 {
         section.problem(format!("several types ({}); leave one", types.join(", ")));
@@ -64,8 +66,8 @@ pub(super) fn auth(section: &Section<'_>, bounds: &Section<'_>) -> auth::Setting
         htpasswd: Some(auth::htpasswd::Settings {
             realm: realm.unwrap_or_default(),
             path: PathBuf::from(path.unwrap_or_default()),
-            queue: limits::login_queue(bounds),
-            backoff: limits::backoff(bounds),
+            queue,
+            backoff,
         }),
     }
 }
