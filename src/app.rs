@@ -17,7 +17,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Access;
+use crate::access::{Access, GroupFileError};
 use crate::auth::{AuthError, Authenticator, htpasswd};
 use crate::config::Config;
 use crate::http::log::{Requests, log_requests};
@@ -60,6 +60,9 @@ pub enum StartError {
     /// The users cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The groups of users cannot be used.
+    #[error(transparent)]
+    Groups(#[from] GroupFileError),
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -118,7 +121,7 @@ impl App {
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
             authenticator,
-            access: Access::new(config.access.clone()),
+            access: Access::open(config.access.clone())?,
             settings: config.http.clone(),
             healthy: Arc::new(move || !health.is_failing()),
             readiness,
@@ -335,6 +338,13 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
     let Some(authenticator) = authenticator else {
         return running;
     };
+    let access = match current.access.reload(new.access.clone()) {
+        Ok(access) => access,
+        Err(error) => {
+            tracing::error!("the configuration stays as it was: {error}");
+            return running;
+        }
+    };
     for (key, changed) in [
         (
             storage::keys(&running.storage),
@@ -360,7 +370,7 @@ async fn apply(running: Config, new: Config, state: &ArcSwap<http::State>) -> Co
     state.store(Arc::new(http::State {
         registry: current.registry.with_settings(new.registry.clone()),
         authenticator,
-        access: Access::new(new.access.clone()),
+        access,
         settings: new.http.clone(),
         healthy: Arc::clone(&current.healthy),
         readiness: current.readiness.clone(),
