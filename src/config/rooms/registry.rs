@@ -48,8 +48,8 @@ pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settin
     }
 }
 
-/// `auth`, and how many logins wait.
-pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
+/// `auth`, and when logins wait.
+pub(super) fn auth(section: &Section<'_>, bounds: &Section<'_>) -> auth::Settings {
     let types: Vec<&str> = section.names().collect();
     if types.len() > 1 {
         section.problem(format!("several types ({}); leave one", types.join(", ")));
@@ -64,7 +64,8 @@ pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
         htpasswd: Some(auth::htpasswd::Settings {
             realm: realm.unwrap_or_default(),
             path: PathBuf::from(path.unwrap_or_default()),
-            queue,
+            queue: limits::login_queue(bounds),
+            backoff: limits::backoff(bounds),
         }),
     }
 }
