@@ -28,6 +28,7 @@ mod base;
 mod bit_rot;
 mod blobs;
 mod catalog;
+mod changes;
 mod check;
 mod check_beside;
 mod check_from;
