@@ -4,9 +4,12 @@ mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
+pub mod source;
 pub mod tokens;
 pub mod user_name;
+pub mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -170,6 +173,18 @@ impl Authenticator {
             Some(users) => users.reload().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Looks at the files that are followed, and says which of them (`users`,
+    /// `keys`) cannot be used and why: their last good version stays in force.
+    pub async fn broken(&self) -> BTreeMap<&'static str, String> {
+        let mut broken = BTreeMap::new();
+        if let Some(users) = &self.ways.htpasswd
+            && let Some(why) = users.problem().await
+        {
+            broken.insert("users", why);
+        }
+        broken
     }
 
     /// How many password hashes were computed since the start.

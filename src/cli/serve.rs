@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::CONFIGURATION;
 use super::config::{environment, found, variable};
-use crate::app::{App, Reread, embedded_users};
+use crate::app::{App, Source, embedded_users};
 use crate::auth::htpasswd::hash::NewHash;
 use crate::auth::htpasswd::{Created, create_with_random_password};
 use crate::config::{Config, Found, Loaded};
@@ -40,7 +40,7 @@ pub struct ServeArgs {
 struct Prepared {
     config: Config,
     notes: Vec<String>,
-    reread: Reread,
+    source: Source,
     origin: Origin,
 }
 
@@ -78,6 +78,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
 fn from_file(found: Found) -> Result<Prepared, String> {
     let Found { path, instead_of } = found;
     let name = path.display().to_string();
+    let followed = path.clone();
     let reread = move || Config::read(&path, environment());
     let Loaded { config, notes } = reread().map_err(message)?;
     let read = match instead_of {
@@ -92,7 +93,10 @@ fn from_file(found: Found) -> Result<Prepared, String> {
     Ok(Prepared {
         config,
         notes,
-        reread: Box::new(reread),
+        source: Source {
+            path: Some(followed),
+            read: Box::new(reread),
+        },
         origin: Origin::File(read),
     })
 }
@@ -124,7 +128,10 @@ fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, Str
     Ok(Prepared {
         config,
         notes: unused_variables(),
-        reread: Box::new(move || Ok(again.clone())),
+        source: Source {
+            path: None,
+            read: Box::new(move || Ok(again.clone())),
+        },
         origin: Origin::Embedded(Welcome {
             data,
             issued,
@@ -175,7 +182,7 @@ fn serve(prepared: Prepared) -> Result<(), String> {
                 shutdown.spawn("certificate renewal", renewal);
             }
         }
-        app.run(log, prepared.reread).await;
+        app.run(log, prepared.source).await;
         Ok(())
     })
 }

@@ -42,7 +42,7 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(25);
 const EMBEDDED_REALM: &str = "wharf";
 
 /// Everything that `wharf serve` needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `log`
     pub log: observe::log::Settings,

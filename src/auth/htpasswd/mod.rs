@@ -10,7 +10,6 @@ mod lines;
 mod notice;
 mod remember;
 mod replace;
-mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -118,6 +117,13 @@ impl Htpasswd {
     /// error the users stay as they were.
     pub(super) async fn reload(&self) -> Result<Vec<Notice>, AuthError> {
         self.file.reload().await
+    }
+
+    /// Looks at the file, and says what is wrong with it: the users read before
+    /// count meanwhile.
+    pub(super) async fn problem(&self) -> Option<String> {
+        self.file.look_if_due().await;
+        self.file.problem()
     }
 
     /// How many hashes were computed since the start.
