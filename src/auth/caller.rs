@@ -2,6 +2,7 @@
 //! says about rights.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::oci::{Action, Actions, RepositoryName, RepositoryPattern};
 
@@ -32,6 +33,18 @@ pub enum Proof {
     Nothing,
     /// A password, by the version of its hash in the users file.
     Password(Stamp),
+    /// A token of the outside service that is trusted.
+    Outside {
+        /// When it ends.
+        expires: SystemTime,
+    },
+    /// An ID token of a workload.
+    Workload {
+        /// The version of the entry by which its claims were taken.
+        mapping: Stamp,
+        /// When it ends.
+        expires: SystemTime,
+    },
 }
 
 /// Tells one version of a credential from the next, and nothing else about it.
