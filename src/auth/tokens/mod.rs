@@ -168,7 +168,7 @@ impl Tokens {
     pub(super) fn challenge(&self, asked: &Asked<'_>) -> Option<HeaderValue> {
         let realm = match (&self.settings.realm, asked.url) {
             (Some(realm), _) => realm.clone(),
-            (None, url) => format!("{}/token", url?),
+            (None, url) => format!("{}{}/token", url?, asked.prefix),
         };
         let mut text = format!("Bearer realm=\"{realm}\",service=\"{}\"", self.settings.service);
         if !asked.needed.is_empty() {
