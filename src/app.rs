@@ -18,8 +18,8 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio_util::task::TaskTracker;
 
-pub use reload::Source;
 use reload::Reloads;
+pub use reload::Source;
 
 use crate::access::{Access, GroupFileError};
 use crate::auth::{AuthError, Authenticator, htpasswd};

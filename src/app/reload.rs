@@ -67,7 +67,10 @@ impl Reloads {
             let mut looks = interval(LOOK_EVERY);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let now = version(self.source.path.as_deref()).await;
-            let mut seen = Seen { read: now, last: now };
+            let mut seen = Seen {
+                read: now,
+                last: now,
+            };
             loop {
                 tokio::select! {
                     () = end.cancelled() => return,

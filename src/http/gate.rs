@@ -292,8 +292,7 @@ async fn dispatch(
             let allowed = own_upload(asking, &name, &session, &owner)?;
             let standing = asking.standing(&allowed);
             let body = standing.receiving(body);
-            let finished =
-                uploads::finish(state, &allowed, &session, &digest, headers, body).await;
+            let finished = uploads::finish(state, &allowed, &session, &digest, headers, body).await;
             asking.verdict(&standing, finished)
         }
         Resource::CancelUpload(session) => {

@@ -121,9 +121,8 @@ impl Asked {
     async fn decide(&self) -> Result<(), Over> {
         let state = self.live.load_full();
         let (authenticator, access) = (&state.authenticator, &state.access);
-        let unwelcome = self.caller.is_anonymous()
-            && authenticator.asks()
-            && !access.welcomes_anonymous();
+        let unwelcome =
+            self.caller.is_anonymous() && authenticator.asks() && !access.welcomes_anonymous();
         if unwelcome || !authenticator.stands(&self.caller).await {
             return Err(Over::Unidentified);
         }

@@ -31,7 +31,10 @@ impl Broken {
     pub fn all(&self) -> BTreeMap<&'static str, String> {
         let told = |why: &String| format!("{why}; what was read before stays in force");
         let broken = self.lock();
-        broken.iter().map(|(file, why)| (*file, told(why))).collect()
+        broken
+            .iter()
+            .map(|(file, why)| (*file, told(why)))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {

@@ -66,6 +66,14 @@ pub(super) struct Backoff {
     lately: Lately,
 }
 
+impl Limits {
+    /// Any number of wrong passwords.
+    pub const NONE: Self = Self {
+        per_address: 0,
+        per_user: 0,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -204,11 +212,7 @@ mod tests {
 
     #[test]
     fn nothing_is_slowed_without_limits_or_address() {
-        let limits = Limits {
-            per_address: 0,
-            per_user: 0,
-        };
-        let backoff = Backoff::new(limits);
+        let backoff = Backoff::new(Limits::NONE);
         let now = Instant::now();
         let moby = user("moby");
         let attempt = attempt(&moby, &[1; 32], 1);
