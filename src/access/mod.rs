@@ -39,6 +39,17 @@ pub struct Settings {
     pub group_file: Option<PathBuf>,
 }
 
+impl Settings {
+    /// Whether somebody who has not logged in may do anything at all.
+    pub fn welcomes_anonymous(&self) -> bool {
+        let rules = self.rules.iter().flatten();
+        let named = rules.filter(|rule| !rule.actions.is_empty());
+        named
+            .flat_map(|rule| &rule.subjects)
+            .any(|subject| *subject == rules::Subject::Anonymous)
+    }
+}
+
 /// Reading manifests, blobs, tags and referrers of a repository.
 #[derive(Debug, Clone, Copy)]
 pub struct Pull;
@@ -251,11 +262,7 @@ impl Access {
 
     /// Whether somebody who has not logged in may do anything at all.
     pub fn welcomes_anonymous(&self) -> bool {
-        let rules = self.settings.rules.iter().flatten();
-        let named = rules.filter(|rule| !rule.actions.is_empty());
-        named
-            .flat_map(|rule| &rule.subjects)
-            .any(|subject| *subject == rules::Subject::Anonymous)
+        self.settings.welcomes_anonymous()
     }
 
     /// Who is in which group now.

@@ -24,13 +24,19 @@ pub(super) struct Credentials {
     pub(super) password: Password,
 }
 
+/// A user name and a password as they were sent: what they are is not yet told.
+pub(super) struct Sent {
+    text: Zeroizing<String>,
+    colon: usize,
+}
+
 /// Reads `Basic <base64 of user:password>`; the scheme's name in any case.
 ///
 /// No header, and credentials with neither user nor password (the conformance
 /// suite's answer to a challenge when it has none), are
 /// [`Unidentified::Missing`]; whatever cannot be credentials is
 /// [`Unidentified::Wrong`].
-pub(super) fn credentials(header: Option<&HeaderValue>) -> Result<Credentials, Unidentified> {
+pub(super) fn sent(header: Option<&HeaderValue>) -> Result<Sent, Unidentified> {
     let header = header.ok_or(Unidentified::Missing)?.as_bytes();
     let end = header
         .iter()
@@ -42,17 +48,32 @@ pub(super) fn credentials(header: Option<&HeaderValue>) -> Result<Credentials, U
     }
     let decoded = BASE64
         .decode(rest.trim_ascii())
+        .map_err(|_| Unidentified::Wrong)?;
+    let text = String::from_utf8(decoded)
         .map(Zeroizing::new)
         .map_err(|_| Unidentified::Wrong)?;
-    let text = std::str::from_utf8(&decoded).map_err(|_| Unidentified::Wrong)?;
-    let (user, password) = text.split_once(':').ok_or(Unidentified::Wrong)?;
-    if user.is_empty() && password.is_empty() {
+    let colon = text.find(':').ok_or(Unidentified::Wrong)?;
+    if *text == ":" {
         return Err(Unidentified::Missing);
     }
-    Ok(Credentials {
-        user: user.parse().map_err(|_| Unidentified::Wrong)?,
-        password: Password::new(password.to_owned()).map_err(|_| Unidentified::Wrong)?,
-    })
+    Ok(Sent { text, colon })
+}
+
+impl Sent {
+    /// What was sent as the password, of any length.
+    pub(super) fn password(&self) -> &str {
+        self.text.get(self.colon + 1..).unwrap_or_default()
+    }
+
+    /// A user's name and password, if they can be such.
+    pub(super) fn credentials(&self) -> Result<Credentials, Unidentified> {
+        let user = self.text.get(..self.colon).unwrap_or_default();
+        let password = Zeroizing::new(self.password().to_owned());
+        Ok(Credentials {
+            user: user.parse().map_err(|_| Unidentified::Wrong)?,
+            password: Password::new(password).map_err(|_| Unidentified::Wrong)?,
+        })
+    }
 }
 
 /// `Basic realm="…"`, or `None` if the realm cannot stand in a header.
@@ -66,6 +87,10 @@ mod tests {
     use super::*;
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
+
+    fn credentials(header: Option<&HeaderValue>) -> Result<Credentials, Unidentified> {
+        sent(header)?.credentials()
+    }
 
     fn parse(header: &str) -> Result<(String, String), Unidentified> {
         let header = HeaderValue::from_str(header).unwrap();

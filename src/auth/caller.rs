@@ -2,18 +2,22 @@
 //! says about rights.
 
 use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
 
 use crate::oci::{Action, Actions, RepositoryName, RepositoryPattern};
 
 use super::user_name::UserName;
+use super::wire;
 
 /// Who it is. Displayed, no two are alike: a user's name has no colon.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Identity {
     /// Nobody in particular.
     Anonymous,
     /// A user.
-    User(UserName),
+    User(#[serde(with = "wire::user")] UserName),
     /// A robot, which `wharf token create` has named.
     Robot(String),
     /// A workload, such as a CI job, that an issuer of identities vouches for.
@@ -26,24 +30,38 @@ pub enum Identity {
 }
 
 /// What proved an identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proof {
     /// Nothing: the caller is anonymous.
     Nothing,
     /// A password, by the version of its hash in the users file.
     Password(Stamp),
+    /// A token of the outside service that is trusted.
+    Outside {
+        /// When it ends.
+        expires: SystemTime,
+    },
+    /// An ID token of a workload.
+    Workload {
+        /// The version of the entry by which its claims were taken.
+        mapping: Stamp,
+        /// When it ends.
+        expires: SystemTime,
+    },
 }
 
 /// Tells one version of a credential from the next, and nothing else about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stamp(pub [u8; 16]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp(#[serde(with = "wire::stamp")] pub [u8; 16]);
 
 /// One right that a credential brings along.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Where.
+    #[serde(with = "wire::pattern")]
     pub repositories: RepositoryPattern,
     /// What.
+    #[serde(with = "wire::actions")]
     pub actions: Actions,
 }
 

@@ -2,26 +2,40 @@
 
 pub mod backoff;
 mod basic;
+mod bearer;
 pub mod caller;
+mod followed;
 pub mod htpasswd;
+mod jwt;
+pub mod outside;
 pub mod password;
 pub mod source;
+pub mod tokens;
 pub mod user_name;
 pub mod watch;
+mod wire;
+pub mod workloads;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use caller::{Caller, Identity, Needed, Proof};
+use caller::{Caller, Identity, Needed, Proof, Scope};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
+use outside::Outside;
+use tokens::{Issued, Tokens};
+use workloads::Workloads;
 
 use crate::storage::Store;
+
+/// What workloads log in to where nobody else does.
+const WORKLOADS_REALM: &str = "Registry Realm";
 
 /// How callers are told apart. Without any way they are not: everybody is
 /// anonymous.
@@ -29,6 +43,19 @@ use crate::storage::Store;
 pub struct Settings {
     /// registry:2's `auth: htpasswd`.
     pub htpasswd: Option<htpasswd::Settings>,
+    /// registry:2's `auth: token`: an outside service's tokens.
+    pub outside: Option<outside::Settings>,
+    /// Issuers of workloads' identities.
+    pub oidc: Vec<workloads::Settings>,
+    /// wharf's own tokens, for whoever logs in by one of the ways above.
+    pub tokens: Option<tokens::Settings>,
+}
+
+impl Settings {
+    /// Whether there is no way to log in, so that everybody is anonymous.
+    pub fn is_open(&self) -> bool {
+        self.htpasswd.is_none() && self.outside.is_none() && self.oidc.is_empty()
+    }
 }
 
 /// What a request shows of who makes it.
@@ -38,6 +65,21 @@ pub struct Shown<'a> {
     pub authorization: Option<&'a HeaderValue>,
     /// Where it comes from; an IPv6 network where one host has it whole.
     pub address: Option<IpAddr>,
+}
+
+/// What a client is asked for credentials for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What its request needs.
+    pub needed: &'a [Needed],
+    /// What was wrong with what it showed.
+    pub why: Unidentified,
+    /// Whether it showed a Bearer token.
+    pub token: bool,
+    /// `scheme://host[:port]` by which it reached us, if that can be told.
+    pub url: Option<&'a str>,
+    /// What our paths begin with: empty, or `/name`.
+    pub prefix: &'a str,
 }
 
 /// The caller could not be identified.
@@ -53,6 +95,9 @@ pub enum Unidentified {
     /// The token is good, but not for this.
     #[error("this token is not for what was asked")]
     Narrow,
+    /// What tells whether the credentials count cannot be read now.
+    #[error("logins do not work at the moment")]
+    Unavailable,
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
@@ -87,6 +132,9 @@ pub enum AuthError {
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+    /// Keys that tokens are verified with cannot be read, or used.
+    #[error("keys of `auth`: {0}; correct the file or the configuration")]
+    Keys(String),
 }
 
 /// Identifies callers. Clones share what they know.
@@ -98,6 +146,9 @@ pub struct Authenticator {
 /// The ways that are configured.
 struct Ways {
     htpasswd: Option<Htpasswd>,
+    outside: Option<Outside>,
+    workloads: Option<Workloads>,
+    tokens: Option<Tokens>,
     /// What asks for a password.
     basic: Option<HeaderValue>,
 }
@@ -109,10 +160,13 @@ impl Authenticator {
     /// `store` has what replicas share.
     pub async fn open(
         settings: Settings,
-        _store: &Arc<dyn Store>,
+        store: &Arc<dyn Store>,
     ) -> Result<(Self, Vec<Notice>), AuthError> {
         let mut ways = Ways {
             htpasswd: None,
+            outside: settings.outside.map(Outside::open).transpose()?,
+            workloads: None,
+            tokens: settings.tokens.map(|own| Tokens::new(own, store)),
             basic: None,
         };
         let mut notices = Vec::new();
@@ -124,13 +178,18 @@ impl Authenticator {
             ways.htpasswd = Some(users);
             notices = said;
         }
+        if !settings.oidc.is_empty() {
+            ways.workloads = Some(Workloads::open(settings.oidc)?);
+            ways.basic = ways.basic.or_else(|| basic::challenge(WORKLOADS_REALM));
+        }
         let ways = Arc::new(ways);
         Ok((Self { ways }, notices))
     }
 
     /// Whether there is any way to log in.
     pub fn asks(&self) -> bool {
-        self.ways.htpasswd.is_some()
+        let ways = &self.ways;
+        ways.htpasswd.is_some() || ways.outside.is_some() || ways.workloads.is_some()
     }
 
     /// Who is behind what a request shows. Whoever shows nothing is
@@ -140,7 +199,24 @@ impl Authenticator {
         if !self.asks() {
             return Ok(Caller::anonymous());
         }
-        let credentials = basic::credentials(shown.authorization)?;
+        if let Some(token) = bearer::token(shown.authorization)? {
+            if let Some(tokens) = &self.ways.tokens {
+                let caller = tokens.verify(token, SystemTime::now()).await?;
+                return match self.stands(&caller).await {
+                    true => Ok(caller),
+                    false => Err(Unidentified::Wrong),
+                };
+            }
+            let outside = self.ways.outside.as_ref().ok_or(Unidentified::Wrong)?;
+            return outside.identify(token).await;
+        }
+        let sent = basic::sent(shown.authorization)?;
+        if let Some(workloads) = &self.ways.workloads
+            && workloads.claims(sent.password())
+        {
+            return workloads.identify(sent.password()).await;
+        }
+        let credentials = sent.credentials()?;
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
         let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
@@ -157,13 +233,53 @@ impl Authenticator {
                 None => false,
             },
             (_, Proof::Password(_)) => false,
+            // A request that runs for longer than its token was begun in time.
+            (_, Proof::Outside { .. }) => self.ways.outside.is_some(),
+            (Identity::Workload { issuer, .. }, Proof::Workload { mapping, .. }) => self
+                .ways
+                .workloads
+                .as_ref()
+                .is_some_and(|workloads| workloads.stands(issuer, *mapping)),
+            (_, Proof::Workload { .. }) => false,
         }
     }
 
     /// The `WWW-Authenticate` values that ask for credentials; none where none
-    /// are needed. `needed` is what the request is for.
-    pub fn challenges(&self, _needed: &[Needed]) -> Vec<HeaderValue> {
+    /// are needed.
+    pub fn challenges(&self, asked: &Asked<'_>) -> Vec<HeaderValue> {
+        let own = self.ways.tokens.as_ref();
+        if let Some(own) = own.and_then(|tokens| tokens.challenge(asked)) {
+            return vec![own];
+        }
+        let outside = self.ways.outside.iter();
+        let bearer = outside.filter_map(|outside| outside.challenge(asked));
+        bearer.chain(self.ways.basic.clone()).collect()
+    }
+
+    /// What asks for the credentials that a token is given for.
+    pub fn challenge_for_token(&self) -> Vec<HeaderValue> {
         self.ways.basic.iter().cloned().collect()
+    }
+
+    /// Whether tokens are given out.
+    pub fn gives_tokens(&self) -> bool {
+        self.ways.tokens.is_some()
+    }
+
+    /// A token for `scope`, which the caller must have the rights for; `None`
+    /// where no tokens are given out.
+    ///
+    /// # Errors
+    /// The keys cannot be read or made.
+    pub async fn issue(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+    ) -> Result<Option<Issued>, tokens::Failed> {
+        match &self.ways.tokens {
+            Some(tokens) => Ok(Some(tokens.issue(caller, scope, SystemTime::now()).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Reads the users again (for SIGHUP; a change is noticed without it), and
@@ -184,6 +300,16 @@ impl Authenticator {
             && let Some(why) = users.problem().await
         {
             broken.insert("users", why);
+        }
+        let mut keys = Vec::new();
+        if let Some(outside) = &self.ways.outside {
+            keys.extend(outside.problems().await);
+        }
+        if let Some(workloads) = &self.ways.workloads {
+            keys.extend(workloads.problems().await);
+        }
+        if !keys.is_empty() {
+            broken.insert("keys", keys.join("; "));
         }
         broken
     }

@@ -191,6 +191,7 @@ impl World {
         };
         let logins = auth::Settings {
             htpasswd: Some(users),
+            ..auth::Settings::default()
         };
         let opened = Authenticator::open(logins, &store).await;
         let (authenticator, _) = opened.unwrap();

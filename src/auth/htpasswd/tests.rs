@@ -56,6 +56,7 @@ impl Users {
                 queue: Settings::QUEUE,
                 backoff: backoff::Limits::default(),
             }),
+            ..auth::Settings::default()
         };
         let (auth, notices) = Authenticator::open(settings, &store(root.path()))
             .await
@@ -265,6 +266,7 @@ async fn a_realm_with_a_line_break_is_refused() {
             queue: Settings::QUEUE,
             backoff: backoff::Limits::default(),
         }),
+        ..auth::Settings::default()
     };
     assert!(matches!(
         Authenticator::open(settings, &store(root.path())).await,

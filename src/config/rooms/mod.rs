@@ -1,6 +1,7 @@
 //! A checked tree into each room's own settings.
 
 mod access;
+mod auth;
 mod http;
 mod limits;
 mod objects;
@@ -26,14 +27,15 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     let root = Section::root(root, report);
     version(&root);
     let storage = storage::storage(&root.section("storage"));
-    let auth = registry::auth(&root.section("auth"), &root.section("limits"));
-    let logins = auth != crate::auth::Settings::default();
+    let mut auth = auth::logins(&root);
+    let access = access::access(&root.section("access"), !auth.is_open());
+    auth.tokens = auth::own_tokens(&root, access.welcomes_anonymous(), &auth);
     Config {
         log: observe::log(&root),
         registry: registry::registry(&root, &storage),
         storage,
-        access: access::access(&root.section("access"), logins),
         auth,
+        access,
         http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),
         limits: limits::server(&root.section("limits")),

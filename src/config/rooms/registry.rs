@@ -1,13 +1,10 @@
-//! What stands beside the driver in `storage`; `auth`, `validation`, `catalog` and `tags`.
-
-use std::path::PathBuf;
+//! What stands beside the driver in `storage`; `validation`, `catalog` and `tags`.
 
 use regex_lite::Regex;
 
 use super::super::section::Section;
 use super::super::values::{boolean, number, period, text, word};
 use super::{limits, rules};
-use crate::auth;
 use crate::registry::{Children, IndexChildren, Platform, Purging, Settings, Validation};
 use crate::storage;
 
@@ -45,30 +42,6 @@ pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settin
         gc: rules::gc(&root.section("gc")),
         retention: rules::retention(&root.section("retention")),
         quotas: rules::quotas(root),
-    }
-}
-
-/// `auth`, and when logins wait.
-pub(super) fn auth(section: &Section<'_>, bounds: &Section<'_>) -> auth::Settings {
-    // Read in any case: a mistake is one without users, too.
-    let (queue, backoff) = (limits::login_queue(bounds), limits::backoff(bounds));
-    let types: Vec<&str> = section.names().collect();
-    if types.len() > 1 {
-        section.problem(format!("several types ({}); leave one", types.join(", ")));
-    }
-    if !types.contains(&"htpasswd") {
-        return auth::Settings::default();
-    }
-    let htpasswd = section.section("htpasswd");
-    let realm = htpasswd.require("realm", text);
-    let path = htpasswd.require("path", text);
-    auth::Settings {
-        htpasswd: Some(auth::htpasswd::Settings {
-            realm: realm.unwrap_or_default(),
-            path: PathBuf::from(path.unwrap_or_default()),
-            queue,
-            backoff,
-        }),
     }
 }
 

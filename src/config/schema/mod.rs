@@ -4,6 +4,7 @@
 //! here.
 
 mod access;
+mod auth;
 mod http;
 mod limits;
 mod objects;
@@ -89,7 +90,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     observe::LOG,
     observe::LOGLEVEL,
     storage::STORAGE,
-    operations::AUTH,
+    auth::AUTH,
     access::ACCESS,
     operations::MIDDLEWARE,
     http::HTTP,

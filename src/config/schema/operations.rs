@@ -1,39 +1,8 @@
-//! Who may come in and what is accepted, and what stands beside a registry:
-//! caches, upstreams, middleware.
+//! What is accepted, and what stands beside a registry: caches, upstreams,
+//! middleware.
 
-use super::Kind::{Any, Bool, Choice, Duration, Integer, List, Path, Section, Text, Word};
+use super::Kind::{Any, Bool, Duration, Integer, List, Path, Section, Text, Word};
 use super::{Key, Kind, key};
-
-pub(super) const AUTH: Key = key(
-    "auth",
-    Choice(&[
-        key(
-            "htpasswd",
-            Section(&[
-                key("realm", Text).remark("Required. What a client is told that it logs in to."),
-                key("path", Path).remark("Required. The file of users; reread when it changes, made with a random password when it isn't there."),
-            ]),
-        ),
-        key(
-            "token",
-            Section(&[
-                key("realm", Text),
-                key("service", Text),
-                key("issuer", Text),
-                key("rootcertbundle", Path),
-                key("jwks", Path),
-                key("autoredirect", Bool),
-                key("autoredirectpath", Text),
-                key("signingalgorithms", List(&Text)),
-            ]),
-        )
-        .refused("wharf doesn't check tokens, and without that everybody could push; use `htpasswd`"),
-        key("silly", Section(&[key("realm", Text), key("service", Text)]))
-            .refused("it lets everybody in who sends any login at all; use `htpasswd`"),
-        key("none", Section(&[])).remark("Everybody may do everything, as without `auth`."),
-    ]),
-)
-.remark("At most one type; without one, everybody may do everything.");
 
 pub(super) const MIDDLEWARE: Key = key(
     "middleware",
