@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use reload::Reloads;
 pub use reload::Source;
 
-use crate::access::Access;
+use crate::access::{Access, GroupFileError};
 use crate::auth::{AuthError, Authenticator, htpasswd};
 use crate::config::Config;
 use crate::http::log::{Requests, log_requests};
@@ -66,6 +66,9 @@ pub enum StartError {
     /// The users cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The groups of users cannot be used.
+    #[error(transparent)]
+    Groups(#[from] GroupFileError),
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -123,7 +126,7 @@ impl App {
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
             authenticator,
-            access: Access::new(config.access.clone()),
+            access: Access::open(config.access.clone())?,
             settings: config.http.clone(),
             healthy: Arc::new(move || !health.is_failing()),
             readiness,

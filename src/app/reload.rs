@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{log_notices, storage};
-use crate::access::Access;
 use crate::auth::{self, Authenticator};
 use crate::config::Config;
 use crate::http;
@@ -108,9 +107,13 @@ impl Reloads {
                 Err(problems) => self.stays(problems),
             }
         }
-        let broken = self.state.load().authenticator.clone().broken().await;
+        let state = self.state.load_full();
+        let broken = state.authenticator.broken().await;
         self.note("users", broken.get("users"));
         self.note("keys", broken.get("keys"));
+        // Who asks for the groups looks at their file.
+        drop(state.access.members());
+        self.note("groups", state.access.problems().first());
     }
 
     /// Puts `auth` and `access` of a changed file in force.
@@ -138,10 +141,14 @@ impl Reloads {
                     Err(error) => return self.stays(error.to_string()),
                 },
             };
+            let rules = match current.access.reload(access.clone()) {
+                Ok(rules) => rules,
+                Err(error) => return self.stays(error.to_string()),
+            };
             self.state.store(Arc::new(http::State {
                 registry: current.registry.clone(),
                 authenticator,
-                access: Access::new(access.clone()),
+                access: rules,
                 settings: current.settings.clone(),
                 healthy: Arc::clone(&current.healthy),
                 readiness: current.readiness.clone(),
@@ -194,11 +201,18 @@ impl Reloads {
                 }
             }
         };
+        let access = match current.access.reload(new.access.clone()) {
+            Ok(access) => access,
+            Err(error) => {
+                self.stays(error.to_string());
+                return false;
+            }
+        };
         name_restarts(running, &new);
         self.state.store(Arc::new(http::State {
             registry: current.registry.with_settings(new.registry.clone()),
             authenticator,
-            access: Access::new(new.access.clone()),
+            access,
             settings: new.http.clone(),
             healthy: Arc::clone(&current.healthy),
             readiness: current.readiness.clone(),

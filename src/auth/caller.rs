@@ -4,17 +4,20 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use crate::oci::{Action, Actions, RepositoryName, RepositoryPattern};
 
 use super::user_name::UserName;
+use super::wire;
 
 /// Who it is. Displayed, no two are alike: a user's name has no colon.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Identity {
     /// Nobody in particular.
     Anonymous,
     /// A user.
-    User(UserName),
+    User(#[serde(with = "wire::user")] UserName),
     /// A robot, which `wharf token create` has named.
     Robot(String),
     /// A workload, such as a CI job, that an issuer of identities vouches for.
@@ -27,7 +30,7 @@ pub enum Identity {
 }
 
 /// What proved an identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proof {
     /// Nothing: the caller is anonymous.
     Nothing,
@@ -48,15 +51,17 @@ pub enum Proof {
 }
 
 /// Tells one version of a credential from the next, and nothing else about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stamp(pub [u8; 16]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp(#[serde(with = "wire::stamp")] pub [u8; 16]);
 
 /// One right that a credential brings along.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Where.
+    #[serde(with = "wire::pattern")]
     pub repositories: RepositoryPattern,
     /// What.
+    #[serde(with = "wire::actions")]
     pub actions: Actions,
 }
 

@@ -1,5 +1,6 @@
 //! Who is it: turns a request's `Authorization` into an identity.
 
+pub mod backoff;
 mod basic;
 mod bearer;
 pub mod caller;
@@ -12,19 +13,23 @@ pub mod source;
 pub mod tokens;
 pub mod user_name;
 pub mod watch;
+mod wire;
 pub mod workloads;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use caller::{Caller, Identity, Needed, Proof};
+use caller::{Caller, Identity, Needed, Proof, Scope};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
 use outside::Outside;
+use tokens::{Issued, Tokens};
 use workloads::Workloads;
 
 use crate::storage::Store;
@@ -58,6 +63,8 @@ impl Settings {
 pub struct Shown<'a> {
     /// Its `Authorization` header. A request with more than one must be refused.
     pub authorization: Option<&'a HeaderValue>,
+    /// Where it comes from; an IPv6 network where one host has it whole.
+    pub address: Option<IpAddr>,
 }
 
 /// What a client is asked for credentials for.
@@ -71,6 +78,8 @@ pub struct Asked<'a> {
     pub token: bool,
     /// `scheme://host[:port]` by which it reached us, if that can be told.
     pub url: Option<&'a str>,
+    /// What our paths begin with: empty, or `/name`.
+    pub prefix: &'a str,
 }
 
 /// The caller could not be identified.
@@ -86,9 +95,18 @@ pub enum Unidentified {
     /// The token is good, but not for this.
     #[error("this token is not for what was asked")]
     Narrow,
+    /// What tells whether the credentials count cannot be read now.
+    #[error("logins do not work at the moment")]
+    Unavailable,
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
+    /// There were too many wrong passwords from this address or for this user.
+    #[error("too many wrong logins")]
+    Slowed {
+        /// How long the next login has to wait, in seconds.
+        seconds: u64,
+    },
 }
 
 /// Users cannot be told apart as configured. The text is for the log.
@@ -130,6 +148,7 @@ struct Ways {
     htpasswd: Option<Htpasswd>,
     outside: Option<Outside>,
     workloads: Option<Workloads>,
+    tokens: Option<Tokens>,
     /// What asks for a password.
     basic: Option<HeaderValue>,
 }
@@ -141,19 +160,21 @@ impl Authenticator {
     /// `store` has what replicas share.
     pub async fn open(
         settings: Settings,
-        _store: &Arc<dyn Store>,
+        store: &Arc<dyn Store>,
     ) -> Result<(Self, Vec<Notice>), AuthError> {
         let mut ways = Ways {
             htpasswd: None,
             outside: settings.outside.map(Outside::open).transpose()?,
             workloads: None,
+            tokens: settings.tokens.map(|own| Tokens::new(own, store)),
             basic: None,
         };
         let mut notices = Vec::new();
         if let Some(settings) = settings.htpasswd {
             let challenge = basic::challenge(&settings.realm);
-            ways.basic = Some(challenge.ok_or(AuthError::Realm(settings.realm))?);
-            let (users, said) = Htpasswd::open(settings.path, settings.queue)?;
+            let refused = || AuthError::Realm(settings.realm.clone());
+            ways.basic = Some(challenge.ok_or_else(refused)?);
+            let (users, said) = Htpasswd::open(settings)?;
             ways.htpasswd = Some(users);
             notices = said;
         }
@@ -179,6 +200,13 @@ impl Authenticator {
             return Ok(Caller::anonymous());
         }
         if let Some(token) = bearer::token(shown.authorization)? {
+            if let Some(tokens) = &self.ways.tokens {
+                let caller = tokens.verify(token, SystemTime::now()).await?;
+                return match self.stands(&caller).await {
+                    true => Ok(caller),
+                    false => Err(Unidentified::Wrong),
+                };
+            }
             let outside = self.ways.outside.as_ref().ok_or(Unidentified::Wrong)?;
             return outside.identify(token).await;
         }
@@ -190,7 +218,7 @@ impl Authenticator {
         }
         let credentials = sent.credentials()?;
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
-        let stamp = users.verify(&credentials).await?;
+        let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
         Ok(Caller::known(user, Proof::Password(stamp)))
     }
@@ -219,9 +247,39 @@ impl Authenticator {
     /// The `WWW-Authenticate` values that ask for credentials; none where none
     /// are needed.
     pub fn challenges(&self, asked: &Asked<'_>) -> Vec<HeaderValue> {
+        let own = self.ways.tokens.as_ref();
+        if let Some(own) = own.and_then(|tokens| tokens.challenge(asked)) {
+            return vec![own];
+        }
         let outside = self.ways.outside.iter();
         let bearer = outside.filter_map(|outside| outside.challenge(asked));
         bearer.chain(self.ways.basic.clone()).collect()
+    }
+
+    /// What asks for the credentials that a token is given for.
+    pub fn challenge_for_token(&self) -> Vec<HeaderValue> {
+        self.ways.basic.iter().cloned().collect()
+    }
+
+    /// Whether tokens are given out.
+    pub fn gives_tokens(&self) -> bool {
+        self.ways.tokens.is_some()
+    }
+
+    /// A token for `scope`, which the caller must have the rights for; `None`
+    /// where no tokens are given out.
+    ///
+    /// # Errors
+    /// The keys cannot be read or made.
+    pub async fn issue(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+    ) -> Result<Option<Issued>, tokens::Failed> {
+        match &self.ways.tokens {
+            Some(tokens) => Ok(Some(tokens.issue(caller, scope, SystemTime::now()).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Reads the users again (for SIGHUP; a change is noticed without it), and

@@ -96,7 +96,7 @@ async fn decide(
         origin: &origin,
         token: shows_token(request.headers()),
     };
-    let caller = match identify(state, request.headers()).await {
+    let caller = match identify(state, request.headers(), &origin).await {
         Ok(caller) => caller,
         // Rules may let them in all the same; the base is where clients learn
         // how to log in.
@@ -348,7 +348,11 @@ fn shows_token(headers: &HeaderMap) -> bool {
 }
 
 /// Two `Authorization` headers are two answers to one question: neither counts.
-async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+async fn identify(
+    state: &State,
+    headers: &HeaderMap,
+    origin: &Origin,
+) -> Result<Caller, Unidentified> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next();
     if values.next().is_some() {
@@ -356,6 +360,7 @@ async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidenti
     }
     let shown = Shown {
         authorization: first,
+        address: origin.neighbourhood(),
     };
     state.authenticator.identify(shown).await
 }

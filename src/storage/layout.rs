@@ -21,6 +21,7 @@
 //!   wharf/clock                                           wharf: written to learn what time it is in the store
 //!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
 //!   wharf/usage/{totals,measured/<n>,changes/<id>}        wharf: what repositories hold, see `registry::usage`
+//!   wharf/auth/keys/<period>                              wharf: what tokens of one period are signed with, see `auth::tokens`
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
 //!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
@@ -386,6 +387,16 @@ pub fn quarantined(digest: &Digest) -> Prefix {
 /// Where a damaged blob is set aside. `time` is one component.
 pub fn quarantined_at(digest: &Digest, time: &str) -> Key {
     Key(format!("{}/{time}", quarantined(digest).0))
+}
+
+/// The keys that tokens are signed with, a child for each period.
+pub fn token_keys() -> Prefix {
+    Prefix("docker/registry/v2/wharf/auth/keys".to_owned())
+}
+
+/// What the tokens of one period are signed with.
+pub fn token_key(period: u64) -> Key {
+    Key(format!("{}/{period}", token_keys().0))
 }
 
 /// How far the scrub of this store is.

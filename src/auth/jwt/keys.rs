@@ -68,6 +68,11 @@ impl Key {
         }
     }
 
+    /// An Ed25519 key by its 32 bytes.
+    pub(in crate::auth) fn of_ed25519(public: &[u8]) -> Self {
+        Self::new(DecodingKey::from_ed_der(public), &[Algorithm::EdDSA])
+    }
+
     fn of_jwk(jwk: &Jwk) -> Option<Self> {
         let key = DecodingKey::from_jwk(jwk).ok()?;
         let all: &[Algorithm] = match key.family() {

@@ -19,15 +19,15 @@ const TYPES: [&str; 4] = ["htpasswd", "token", "silly", "none"];
 /// registry:3's `autoredirectpath`.
 const REDIRECT: &str = "/auth/token";
 
-/// `auth`. `welcome` is whether rules let anybody in who has not logged in.
-pub(super) fn auth(root: &Section<'_>, welcome: bool) -> auth::Settings {
+/// `auth` but for [`own_tokens`].
+pub(super) fn logins(root: &Section<'_>) -> auth::Settings {
     let section = root.section("auth");
     let named = section.names().filter(|name| TYPES.contains(name));
     let chosen: Vec<&str> = named.collect();
     if chosen.len() > 1 {
         section.problem(format!("several types ({}); leave one", chosen.join(", ")));
     }
-    let mut settings = auth::Settings {
+    auth::Settings {
         htpasswd: chosen
             .contains(&"htpasswd")
             .then(|| htpasswd(&section.section("htpasswd"), root)),
@@ -35,10 +35,8 @@ pub(super) fn auth(root: &Section<'_>, welcome: bool) -> auth::Settings {
             .contains(&"token")
             .then(|| outside(&section.section("token"))),
         oidc: oidc(&section),
-        tokens: None,
-    };
-    settings.tokens = own_tokens(root, welcome, &settings);
-    settings
+        ..auth::Settings::default()
+    }
 }
 
 /// `auth.token`.
@@ -181,11 +179,13 @@ fn htpasswd(section: &Section<'_>, root: &Section<'_>) -> htpasswd::Settings {
         realm: realm.unwrap_or_default(),
         path: PathBuf::from(path.unwrap_or_default()),
         queue: limits::login_queue(&root.section("limits")),
+        backoff: limits::backoff(&root.section("limits")),
     }
 }
 
-/// `auth.tokens`, beside the ways to log in.
-fn own_tokens(
+/// `auth.tokens`, beside the ways to log in. `welcome` is whether rules let
+/// anybody in who has not logged in.
+pub(super) fn own_tokens(
     root: &Section<'_>,
     welcome: bool,
     others: &auth::Settings,

@@ -1,5 +1,6 @@
 //! A checked tree into each room's own settings.
 
+mod access;
 mod auth;
 mod http;
 mod limits;
@@ -18,7 +19,6 @@ use super::report::Report;
 use super::section::Section;
 use super::tree::Node;
 use super::values;
-use crate::access::{self, Access};
 
 /// The configuration that the tree describes. Where a value is bad, the
 /// report says so and the configuration holds the default: whoever asks must
@@ -27,12 +27,14 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     let root = Section::root(root, report);
     version(&root);
     let storage = storage::storage(&root.section("storage"));
-    let access = access::Settings::default();
+    let mut auth = auth::logins(&root);
+    let access = access::access(&root.section("access"), !auth.is_open());
+    auth.tokens = auth::own_tokens(&root, access.welcomes_anonymous(), &auth);
     Config {
         log: observe::log(&root),
         registry: registry::registry(&root, &storage),
         storage,
-        auth: auth::auth(&root, Access::new(access.clone()).welcomes_anonymous()),
+        auth,
         access,
         http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),

@@ -3,6 +3,7 @@
 //! checks, the environment's names and docs/configuration.md all come from
 //! here.
 
+mod access;
 mod auth;
 mod http;
 mod limits;
@@ -90,6 +91,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     observe::LOGLEVEL,
     storage::STORAGE,
     auth::AUTH,
+    access::ACCESS,
     operations::MIDDLEWARE,
     http::HTTP,
     observe::NOTIFICATIONS,
