@@ -30,6 +30,7 @@ const NOTHING: Asked<'static> = Asked {
     why: Unidentified::Missing,
     token: false,
     url: None,
+    prefix: "",
 };
 
 struct Users {
