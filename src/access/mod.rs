@@ -131,6 +131,13 @@ impl<R> Allowed<R> {
     }
 }
 
+impl<R: Right> Allowed<R> {
+    /// The actions that give the right.
+    pub fn actions(&self) -> Actions {
+        self.actions.and(R::ACTIONS.iter().copied().collect())
+    }
+}
+
 impl Allowed<Push> {
     /// Whether tags may be moved; otherwise only new ones may be written.
     pub fn moves_tags(&self) -> bool {
