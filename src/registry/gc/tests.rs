@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::records::{Decision, written};
 use super::{Collector, Failure, Observer, Options, Report};
-use crate::oci::{Algorithm, Digest, Reference};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 use crate::registry::{Error, Reading, Registry, Repository, Settings};
 use crate::storage::files::{self, Files};
 use crate::storage::{ByteStream, Key, layout};
@@ -169,7 +169,7 @@ async fn nothing_is_left_of_what_was_deleted() {
     assert_eq!(names, 0, "no repository is left");
     assert!(
         rig.registry
-            .catalog(None, 9, &|_| true)
+            .catalog(None, 9, &|_: &RepositoryName| true)
             .await
             .unwrap()
             .items
