@@ -35,6 +35,9 @@ const DEAD: Duration = Duration::from_secs(300);
 /// Repositories that are read at once in a bucket, whose answers take their time.
 const BUCKET_JOBS: usize = 4;
 
+/// Between two checkpoints, from which a collection goes on after a restart.
+const CHECKPOINTS: Duration = Duration::from_secs(10);
+
 /// The longest time until what has failed is tried again.
 const AGAIN: Duration = Duration::from_secs(3600);
 
@@ -143,6 +146,7 @@ impl Schedule {
             pace: settings.pace,
             // A volume's readers stand in the way of its writers.
             jobs: if self.shared { BUCKET_JOBS } else { 1 },
+            checkpoints: Some(CHECKPOINTS),
             stop: self.end.clone(),
             ..Options::default()
         };
@@ -162,7 +166,9 @@ impl Schedule {
             Err(Failure::Busy) => settings.interval.min(LOOK) + jitter,
             Err(Failure::Stopped) => {
                 self.metrics.ended(Outcome::Stopped);
-                tracing::info!("the collection of garbage was stopped; the next one begins anew");
+                tracing::info!(
+                    "the collection of garbage was stopped; the next one goes on at its last checkpoint, or begins anew without one"
+                );
                 jitter
             }
             Err(failure) => {

@@ -3,7 +3,8 @@
 
 use crate::push::Steps;
 use crate::world::{
-    CELLS, Checkpoint, Collect, Config, NAMES, Push, Seal, Sealer, State, Sweep, Sweeps, TWO, Weak, without,
+    CELLS, Checkpoint, Collect, Config, NAMES, Push, Seal, Sealer, State, Sweep, Sweeps, TWO, Weak,
+    without,
 };
 
 impl Config {
