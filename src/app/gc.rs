@@ -58,6 +58,7 @@ pub(super) fn spawn(
         end: shutdown.background(),
         not_before: None,
         told: false,
+        gave_up: false,
     };
     shutdown.spawn("garbage collection", schedule.run());
 }
@@ -72,6 +73,9 @@ struct Schedule {
     not_before: Option<Instant>,
     /// Whether it was told why nothing is collected.
     told: bool,
+    /// Whether, while nothing is to be collected, what one that was stopped has
+    /// left was taken away.
+    gave_up: bool,
 }
 
 impl Schedule {
@@ -97,13 +101,23 @@ impl Schedule {
             }
             self.told = settings.gc.enabled;
             self.not_before = None;
+            if !self.gave_up && !settings.read_only {
+                self.gave_up = true;
+                give_up(&registry).await;
+            }
             return OFF;
         }
-        self.told = false;
+        (self.told, self.gave_up) = (false, false);
         let interval = settings.gc.interval;
-        let not_before = *self
-            .not_before
-            .get_or_insert_with(|| Instant::now() + first_pause(interval));
+        let not_before = match self.not_before {
+            Some(not_before) => not_before,
+            None => {
+                // One that was stopped shouldn't wait long to go on.
+                let waits = registry.has_checkpoint().await.unwrap_or_default();
+                let pause = if waits { interval.min(LOOK) } else { interval };
+                *self.not_before.insert(Instant::now() + first_pause(pause))
+            }
+        };
         let wait = match registry.collections().await {
             Ok(record) => self.until_due(&record, interval),
             Err(error) => {
@@ -198,6 +212,14 @@ impl Schedule {
                 tracing::warn!(%error, "manifests without a tag could not be removed; the next collection tries it again");
             }
         }
+    }
+}
+
+/// Pushes need no longer heed a collection that nobody will go on with.
+async fn give_up(registry: &Registry) {
+    let collector = Collector::new(registry.clone(), Options::default(), Arc::new(()));
+    if let Err(error) = collector.give_up().await {
+        tracing::warn!(%error, "what a collection that was stopped has left could not be taken away");
     }
 }
 

@@ -25,7 +25,8 @@ use super::reached::{CELLS_PIECE, Reached};
 use super::records::written;
 use crate::oci::{Algorithm, Digest, RepositoryName, UploadId};
 use crate::registry::usage::Measured;
-use crate::storage::{Version, layout};
+use crate::registry::{Error, Registry};
+use crate::storage::{Hold, Version, layout};
 
 /// To be raised when a repository is read in another way.
 const FORMAT: u32 = 1;
@@ -101,6 +102,10 @@ impl Collector {
         let pause = self.options().checkpoints?.max(saving.took * SHARE);
         let last = saving.last.unwrap_or_else(Instant::now);
         (!self.options().dry_run).then(|| last + pause)
+    }
+
+    pub(super) fn is_due(&self, saving: &Saving) -> bool {
+        self.due(saving).is_some_and(|due| due <= Instant::now())
     }
 
     /// Saves how far the collection is. Without it, a later one begins anew or
@@ -295,11 +300,49 @@ impl Collector {
         Ok(Some((course, mark)))
     }
 
+    /// Takes away what a collection that was stopped has left for another, if
+    /// nobody collects: for whoever will not go on with it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn give_up(&self) -> Result<(), Failure> {
+        let registry = self.registry();
+        if !registry.has_checkpoint().await? {
+            return Ok(());
+        }
+        let hold = registry.store().hold(&layout::collector()).await?;
+        let busy = match &hold {
+            Hold::Held(_) => false,
+            Hold::Taken => true,
+            Hold::Unknown => self.is_another_at_it(&registry.collections().await?),
+        };
+        if busy {
+            return Ok(());
+        }
+        let content = registry.store().get(&layout::checkpoint()).await?;
+        let checkpoint = serde_json::from_slice::<Checkpoint>(&content.unwrap_or_default());
+        self.forget().await?;
+        if let Ok(checkpoint) = checkpoint {
+            self.unmark(&checkpoint.mark).await;
+        }
+        Ok(())
+    }
+
     /// Takes the checkpoint away.
     pub(super) async fn forget(&self) -> Result<(), Failure> {
         let store = self.registry().store();
         store.withdraw(&layout::checkpoint()).await?;
         self.clear_pieces(&[]).await
+    }
+}
+
+impl Registry {
+    /// Whether a collection was stopped that another may go on with.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn has_checkpoint(&self) -> Result<bool, Error> {
+        Ok(self.store().head(&layout::checkpoint()).await?.is_some())
     }
 }
 

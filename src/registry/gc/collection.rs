@@ -230,16 +230,22 @@ impl Collector {
     /// Says that it begins, unless another process seems to be at it.
     async fn enter(&self, alone: Alone) -> Result<Record, Failure> {
         let mut record = self.registry.collections().await?;
-        let now = seconds(SystemTime::now());
-        let alive = now.abs_diff(record.alive) < DEAD.as_secs();
-        if alone == Alone::Unknown && record.running && alive && record.holder != self.id {
+        if alone == Alone::Unknown && self.is_another_at_it(&record) {
             return Err(Failure::Busy);
         }
+        let now = seconds(SystemTime::now());
         record.holder.clone_from(&self.id);
         record.running = true;
         record.alive = now;
         self.registry.set_collections(&record).await?;
         Ok(record)
+    }
+
+    /// Whether another process says that it collects, and seems to live.
+    pub(super) fn is_another_at_it(&self, record: &Record) -> bool {
+        let now = seconds(SystemTime::now());
+        let alive = now.abs_diff(record.alive) < DEAD.as_secs();
+        record.running && alive && record.holder != self.id
     }
 
     /// Gives signs of life; never ends.

@@ -27,7 +27,7 @@ use crate::storage::{Version, layout};
 const NAMES: usize = 10_000;
 
 /// Repositories after which it is looked whether a checkpoint is due.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 
 /// How deep indexes of indexes are followed; each that is linked itself begins
 /// anew.
@@ -175,7 +175,7 @@ impl Collector {
             while names.peek().is_some() {
                 let due = self.due(&course.saving);
                 after = self.read_until(due, mark, &mut names).await?;
-                if due.is_some_and(|due| due <= Instant::now()) {
+                if self.is_due(&course.saving) {
                     let place = Place::Reading(Some(after.clone()));
                     self.paced(self.save(course, mark, place)).await;
                 }
@@ -196,8 +196,8 @@ impl Collector {
         let mut last = None;
         let mut number = u32::try_from(mark.found().repositories.len()).unwrap_or(u32::MAX - 2);
         loop {
-            // A few at once, so that none waits long for the others.
-            let some: Vec<_> = names.take(AT_ONCE).collect();
+            let most = due.map_or(NAMES, |_| AT_ONCE);
+            let some: Vec<_> = names.take(most).collect();
             let Some(name) = some.last() else { break };
             last = Some(name.to_string());
             let count = u32::try_from(some.len()).unwrap_or_default();

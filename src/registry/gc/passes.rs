@@ -96,7 +96,9 @@ impl Collector {
         if !stays {
             if self.options().checkpoints.is_some() {
                 // Before the mark: a checkpoint never outlives it.
-                self.forget().await?;
+                if let Err(error) = self.forget().await {
+                    tracing::warn!(%error, "the checkpoint of a collection is left; without its mark it counts no more");
+                }
             }
             self.unmark(&mark.name).await;
         }
@@ -145,15 +147,5 @@ impl Collector {
         // Half as much again, for what is pushed meanwhile.
         let wanted = (cells + cells / 2).div_ceil(self.options().most_cells.max(1));
         Ok(wanted.clamp(1, 256).next_power_of_two().min(256))
-    }
-
-    /// Saves how far the sweep is, if it is time.
-    pub(super) async fn save_sweep(&self, course: &mut Course, mark: &Mark, next: u16) {
-        if self
-            .due(&course.saving)
-            .is_some_and(|due| due <= std::time::Instant::now())
-        {
-            self.save(course, mark, Place::Sweeping(next)).await;
-        }
     }
 }

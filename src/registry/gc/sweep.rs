@@ -28,8 +28,10 @@ impl Collector {
         }
         let mut candidates = Vec::new();
         for number in first..=mark.part.last.into() {
-            if candidates.is_empty() {
-                self.save_sweep(course, mark, number).await;
+            if self.is_due(&course.saving) {
+                self.remove_full(mark, &mut candidates, 1, &mut course.report)
+                    .await?;
+                self.save(course, mark, Place::Sweeping(number)).await;
             }
             let report = &mut course.report;
             let shard = format!("{number:02x}");
