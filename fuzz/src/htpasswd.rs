@@ -3,12 +3,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arbitrary::Unstructured;
+use tokio::runtime::{Builder, Runtime};
 use wharf::auth::htpasswd::edit;
 use wharf::auth::htpasswd::hash::{Cost, Hash};
 use wharf::auth::user_name::UserName;
 use wharf::auth::{AuthError, Authenticator};
+use wharf::storage::Store;
 
 /// An edit, a name (mostly one of few), and the content of the file.
 pub fn run(data: &[u8]) {
@@ -36,7 +39,17 @@ pub fn run(data: &[u8]) {
 
 /// Whatever it holds, it is read, or refused as a whole.
 fn read(path: &Path) {
-    match Authenticator::open(super::site::users(path)) {
+    thread_local! {
+        static STORE: (tempfile::TempDir, Runtime, Arc<dyn Store>) = {
+            let place = super::site::directory();
+            let store = super::site::store(place.path());
+            (place, Builder::new_current_thread().build().unwrap(), store)
+        };
+    }
+    let opened = STORE.with(|(_, runtime, store)| {
+        runtime.block_on(Authenticator::open(super::site::users(path), store))
+    });
+    match opened {
         Ok((_, notices)) => {
             for notice in notices {
                 assert!(!notice.to_string().contains(char::is_control), "{notice:?}");

@@ -67,9 +67,21 @@ pub fn config(text: &str) -> Config {
 pub fn users(file: &Path) -> auth::Settings {
     let file = file.display();
     config(&format!(
-        "storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\n"
+        "storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\nlimits: {{loginsperaddress: 0, loginsperuser: 0}}\n"
     ))
     .auth
+}
+
+/// An empty store in a directory.
+pub fn store(root: &Path) -> Arc<dyn Store> {
+    Arc::new(
+        storage::files::Files::open(&storage::files::Settings {
+            root: root.to_owned(),
+            max_threads: 4,
+            sync: storage::files::SyncMode::None,
+        })
+        .unwrap(),
+    )
 }
 
 impl Site {
@@ -90,7 +102,8 @@ impl Site {
         let store: Arc<dyn Store> = Arc::new(storage::files::Files::open(settings).unwrap());
         let registry = Registry::new(Arc::clone(&store), config.registry.clone());
         let registry = RUNTIME.with(|runtime| runtime.block_on(registry.with_store_id()));
-        let (authenticator, _) = Authenticator::open(auth::Settings::default()).unwrap();
+        let opened = Authenticator::open(auth::Settings::default(), &store);
+        let (authenticator, _) = RUNTIME.with(|runtime| runtime.block_on(opened)).unwrap();
         let state = wharf::http::State {
             registry: registry.clone(),
             authenticator,

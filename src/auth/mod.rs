@@ -1,12 +1,17 @@
 //! Who is it: turns a request's `Authorization` into an identity.
 
+pub mod backoff;
 mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
+pub mod source;
 pub mod user_name;
+pub mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +20,8 @@ use http::HeaderValue;
 use caller::{Caller, Identity, Needed, Proof};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
+
+use crate::storage::Store;
 
 /// How callers are told apart. Without any way they are not: everybody is
 /// anonymous.
@@ -29,6 +36,8 @@ pub struct Settings {
 pub struct Shown<'a> {
     /// Its `Authorization` header. A request with more than one must be refused.
     pub authorization: Option<&'a HeaderValue>,
+    /// Where it comes from; an IPv6 network where one host has it whole.
+    pub address: Option<IpAddr>,
 }
 
 /// The caller could not be identified.
@@ -47,6 +56,12 @@ pub enum Unidentified {
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
+    /// There were too many wrong passwords from this address or for this user.
+    #[error("too many wrong logins")]
+    Slowed {
+        /// How long the next login has to wait, in seconds.
+        seconds: u64,
+    },
 }
 
 /// Users cannot be told apart as configured. The text is for the log.
@@ -91,7 +106,11 @@ impl Authenticator {
     /// Makes ready to identify callers, and says what the owner of the users
     /// should know. A users file that does not exist is made as registry:2 does
     /// it: [`Notice::Created`] has the password. Reads the file, and may hash.
-    pub fn open(settings: Settings) -> Result<(Self, Vec<Notice>), AuthError> {
+    /// `store` has what replicas share.
+    pub async fn open(
+        settings: Settings,
+        _store: &Arc<dyn Store>,
+    ) -> Result<(Self, Vec<Notice>), AuthError> {
         let mut ways = Ways {
             htpasswd: None,
             basic: None,
@@ -99,8 +118,9 @@ impl Authenticator {
         let mut notices = Vec::new();
         if let Some(settings) = settings.htpasswd {
             let challenge = basic::challenge(&settings.realm);
-            ways.basic = Some(challenge.ok_or(AuthError::Realm(settings.realm))?);
-            let (users, said) = Htpasswd::open(settings.path, settings.queue)?;
+            let refused = || AuthError::Realm(settings.realm.clone());
+            ways.basic = Some(challenge.ok_or_else(refused)?);
+            let (users, said) = Htpasswd::open(settings)?;
             ways.htpasswd = Some(users);
             notices = said;
         }
@@ -122,7 +142,7 @@ impl Authenticator {
         }
         let credentials = basic::credentials(shown.authorization)?;
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
-        let stamp = users.verify(&credentials).await?;
+        let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
         Ok(Caller::known(user, Proof::Password(stamp)))
     }
@@ -154,6 +174,18 @@ impl Authenticator {
             Some(users) => users.reload().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Looks at the files that are followed, and says which of them (`users`,
+    /// `keys`) cannot be used and why: their last good version stays in force.
+    pub async fn broken(&self) -> BTreeMap<&'static str, String> {
+        let mut broken = BTreeMap::new();
+        if let Some(users) = &self.ways.htpasswd
+            && let Some(why) = users.problem().await
+        {
+            broken.insert("users", why);
+        }
+        broken
     }
 
     /// How many password hashes were computed since the start.

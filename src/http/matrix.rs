@@ -16,9 +16,11 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+mod rights;
+
 use super::operation::{Operation, Resource, Start};
 use super::{Limits, Settings, State, router};
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::auth::{self, Authenticator, htpasswd};
 use crate::observe::health::Health;
 use crate::observe::readiness::Readiness;
@@ -158,7 +160,7 @@ impl World {
             directory,
             upload: String::new(),
         };
-        let api = world.api(registry::Settings::default());
+        let api = world.api(registry::Settings::default()).await;
         let push =
             |method, path: String, body: &'static [u8]| ask(&api, method, path, Some(RIGHT), body);
         let whole = format!("/v2/team/app/blobs/uploads/?digest={}", digest(BLOB));
@@ -173,25 +175,32 @@ impl World {
         world
     }
 
-    /// The API over what is stored.
-    fn api(&self, settings: registry::Settings) -> Router {
+    /// The API over what is stored, for everybody who is known.
+    async fn api(&self, settings: registry::Settings) -> Router {
+        self.api_with(settings, Access::default()).await
+    }
+
+    /// The API over what is stored, by rules.
+    async fn api_with(&self, settings: registry::Settings, access: Access) -> Router {
         let store: Arc<dyn Store> = Arc::new(open(self.directory.path()));
         let users = htpasswd::Settings {
             realm: "matrix".to_owned(),
             path: self.directory.path().join("users"),
             queue: htpasswd::Settings::QUEUE,
+            backoff: auth::backoff::Limits::NONE,
         };
-        let (authenticator, _) = Authenticator::open(auth::Settings {
+        let logins = auth::Settings {
             htpasswd: Some(users),
-        })
-        .unwrap();
+        };
+        let opened = Authenticator::open(logins, &store).await;
+        let (authenticator, _) = opened.unwrap();
         let room = Room::new(Arc::clone(&store));
         let leaving = CancellationToken::new();
         router(Arc::new(ArcSwap::from_pointee(State {
             readiness: Readiness::new(Arc::clone(&store), room, Health::default(), leaving),
             registry: Registry::new(store, settings),
             authenticator,
-            access: Access::default(),
+            access,
             settings: Settings::default(),
             healthy: Arc::new(|| true),
         })))
@@ -307,7 +316,7 @@ async fn who_may_gets_what_the_table_says() {
         ] {
             let world = World::new().await;
             let path = world.path(row, name);
-            let api = world.api(settings);
+            let api = world.api(settings).await;
             let answer = ask(&api, row.method, path, Some(RIGHT), &body(row)).await;
             let what = format!("{} {} {how}", row.method, row.path);
             assert_eq!(answer.status().as_u16(), expected, "{what}");
@@ -322,10 +331,12 @@ async fn who_may_gets_what_the_table_says() {
 #[tokio::test]
 async fn who_may_not_gets_one_answer_to_everything() {
     let world = World::new().await;
-    let api = world.api(registry::Settings {
-        delete: true,
-        ..registry::Settings::default()
-    });
+    let api = world
+        .api(registry::Settings {
+            delete: true,
+            ..registry::Settings::default()
+        })
+        .await;
     for row in &ROWS {
         for name in ["team/app", "other/app"] {
             let path = world.path(row, name);
@@ -363,7 +374,7 @@ async fn who_may_not_gets_one_answer_to_everything() {
 #[tokio::test]
 async fn no_spelling_of_a_path_is_a_way_around_the_login() {
     let world = World::new().await;
-    let api = world.api(registry::Settings::default());
+    let api = world.api(registry::Settings::default()).await;
     for row in &ROWS {
         let path = world.path(row, "team/app");
         let spellings = [

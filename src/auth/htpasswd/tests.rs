@@ -2,7 +2,8 @@
 //! the file, and how many hashes they cost.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,9 +15,11 @@ use tempfile::TempDir;
 use super::edit;
 use super::hash::{Hash, NewHash};
 use super::{Notice, Settings};
+use crate::auth::backoff;
 use crate::auth::caller::{Caller, Identity};
 use crate::auth::password::Password;
 use crate::auth::{self, AuthError, Authenticator, Shown, Unidentified};
+use crate::storage::{Store, files};
 
 /// `gordon`, by Apache's `htpasswd -nbB -C 4`.
 const GORDON: &str = "$2y$04$knGItLJl1vrpsdewkeI3i.hEmAo9ZeRaFNoZEHBb/GpS.xhHRXV8S";
@@ -28,23 +31,35 @@ struct Users {
     notices: Vec<Notice>,
 }
 
+fn store(root: &Path) -> Arc<dyn Store> {
+    let settings = files::Settings {
+        root: root.join("data"),
+        max_threads: 4,
+        sync: files::SyncMode::None,
+    };
+    Arc::new(files::Files::open(&settings).unwrap())
+}
+
 impl Users {
-    fn open(content: &str) -> Self {
+    async fn open(content: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("htpasswd");
         fs::write(&path, content).unwrap();
-        Self::open_in(root, path)
+        Self::open_in(root, path).await
     }
 
-    fn open_in(root: TempDir, path: PathBuf) -> Self {
+    async fn open_in(root: TempDir, path: PathBuf) -> Self {
         let settings = auth::Settings {
             htpasswd: Some(Settings {
                 realm: "Registry Realm".to_owned(),
                 path: path.clone(),
                 queue: Settings::QUEUE,
+                backoff: backoff::Limits::default(),
             }),
         };
-        let (auth, notices) = Authenticator::open(settings).unwrap();
+        let (auth, notices) = Authenticator::open(settings, &store(root.path()))
+            .await
+            .unwrap();
         Self {
             _root: root,
             path,
@@ -58,6 +73,7 @@ impl Users {
         let header = HeaderValue::from_str(&value).unwrap();
         let shown = Shown {
             authorization: Some(&header),
+            address: None,
         };
         let caller = self.auth.identify(shown).await?;
         Ok(caller.identity)
@@ -75,19 +91,26 @@ fn bcrypt(password: &str) -> Hash {
 
 #[tokio::test]
 async fn open_takes_everybody_for_anonymous() {
-    let (auth, notices) = Authenticator::open(auth::Settings::default()).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let opened = Authenticator::open(auth::Settings::default(), &store(root.path())).await;
+    let (auth, notices) = opened.unwrap();
     assert!(notices.is_empty());
     assert!(auth.challenges(&[]).is_empty());
     let rubbish = HeaderValue::from_static("Basic !!");
     for authorization in [None, Some(&rubbish)] {
-        let caller = auth.identify(Shown { authorization }).await;
+        let caller = auth
+            .identify(Shown {
+                authorization,
+                address: None,
+            })
+            .await;
         assert_eq!(caller, Ok(Caller::anonymous()));
     }
 }
 
 #[tokio::test]
 async fn the_trainings_user_logs_in() {
-    let users = Users::open(&format!("moby:{GORDON}\n\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n\n")).await;
     assert!(users.notices.is_empty());
     assert_eq!(
         users.auth.challenges(&[]).pop().unwrap(),
@@ -110,7 +133,8 @@ async fn refused_hashes_never_match() {
     let users = Users::open(&format!(
         "henry:x\nfrank:{}\nbob:$apr1$.I5CiQVV$BMFBSmRHRnVdsouAonuIs1\n",
         GORDON.replace("$04$", "$31$")
-    ));
+    ))
+    .await;
     assert_eq!(users.notices.len(), 4);
     for (name, password) in [("henry", "x"), ("frank", "gordon"), ("bob", "gordon")] {
         let login = users.login(name, password).await;
@@ -120,7 +144,7 @@ async fn refused_hashes_never_match() {
 
 #[tokio::test]
 async fn a_right_password_costs_one_hash_and_a_wrong_one_each_time() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     for _ in 0..5 {
         assert_eq!(users.login("moby", "gordon").await, user("moby"));
     }
@@ -135,7 +159,7 @@ async fn a_right_password_costs_one_hash_and_a_wrong_one_each_time() {
 
 #[tokio::test]
 async fn ten_connections_at_once_cost_one_hash() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     let logins = join_all((0..10).map(|_| users.login("moby", "gordon"))).await;
     assert!(logins.iter().all(Result::is_ok));
     assert_eq!(users.auth.hashes(), 1);
@@ -143,7 +167,7 @@ async fn ten_connections_at_once_cost_one_hash() {
 
 #[tokio::test]
 async fn an_unknown_user_costs_the_hash_of_a_wrong_password() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     assert!(users.login("moby", "wrong").await.is_err());
     assert_eq!(users.auth.hashes(), 1);
     assert!(users.login("nobody", "wrong").await.is_err());
@@ -160,7 +184,7 @@ async fn an_unknown_user_costs_the_hash_of_a_wrong_password() {
 
 #[tokio::test]
 async fn who_is_added_can_log_in_at_once() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     assert!(users.login("bob", "secret").await.is_err());
     edit::add(&users.path, &"bob".parse().unwrap(), &bcrypt("secret")).unwrap();
     assert_eq!(users.login("bob", "secret").await, user("bob"));
@@ -168,7 +192,7 @@ async fn who_is_added_can_log_in_at_once() {
 
 #[tokio::test]
 async fn a_change_forgets_what_was_remembered() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     assert_eq!(users.login("moby", "gordon").await, user("moby"));
     edit::passwd(&users.path, &"moby".parse().unwrap(), &bcrypt("other")).unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
@@ -181,7 +205,7 @@ async fn a_change_forgets_what_was_remembered() {
 
 #[tokio::test]
 async fn a_change_that_leaves_size_and_time_is_seen() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     let before = fs::metadata(&users.path).unwrap().modified().unwrap();
     assert_eq!(users.login("moby", "gordon").await, user("moby"));
     // In place, as editors without a rename do it.
@@ -198,7 +222,7 @@ async fn a_change_that_leaves_size_and_time_is_seen() {
 
 #[tokio::test]
 async fn a_broken_file_leaves_the_last_good_users() {
-    let users = Users::open(&format!("moby:{GORDON}\n"));
+    let users = Users::open(&format!("moby:{GORDON}\n")).await;
     fs::write(&users.path, "<html>not found</html>\n").unwrap();
     assert!(matches!(
         users.auth.reload().await,
@@ -220,7 +244,7 @@ async fn a_broken_file_leaves_the_last_good_users() {
 async fn a_missing_file_is_made_with_the_user_docker() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("auth/htpasswd");
-    let users = Users::open_in(root, path);
+    let users = Users::open_in(root, path).await;
     let [Notice::Created(created)] = &users.notices[..] else {
         panic!("{:?}", users.notices);
     };
@@ -231,17 +255,19 @@ async fn a_missing_file_is_made_with_the_user_docker() {
     assert!(content.starts_with("docker:$2y$10$"));
 }
 
-#[test]
-fn a_realm_with_a_line_break_is_refused() {
+#[tokio::test]
+async fn a_realm_with_a_line_break_is_refused() {
+    let root = tempfile::tempdir().unwrap();
     let settings = auth::Settings {
         htpasswd: Some(Settings {
             realm: "a\nb".to_owned(),
             path: "/nonexistent/htpasswd".into(),
             queue: Settings::QUEUE,
+            backoff: backoff::Limits::default(),
         }),
     };
     assert!(matches!(
-        Authenticator::open(settings),
+        Authenticator::open(settings, &store(root.path())).await,
         Err(AuthError::Realm(_))
     ));
 }
