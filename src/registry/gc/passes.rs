@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::checkpoint::Saving;
 use super::collection::{Collector, Failure, Report};
-use super::mark::{Mark, Part, Place};
+use super::mark::{Mark, Part};
 use crate::oci::{Algorithm, RepositoryName};
 use crate::registry::usage::{Measured, Totals};
 use crate::storage::layout;
