@@ -3,6 +3,7 @@
 
 mod gc;
 mod retention;
+mod robots;
 mod scrub;
 pub mod storage;
 pub mod upstream;
@@ -172,6 +173,7 @@ impl App {
         let (state, counted) = (Arc::clone(&self.state), self.metrics.gc());
         gc::spawn(&shutdown, state, counted, batch, shared);
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
+        robots::spawn(&shutdown, Arc::clone(&self.state));
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         spawn_reloads(
             &shutdown,
@@ -372,6 +374,8 @@ async fn apply(
         healthy: Arc::clone(&current.healthy),
         readiness: current.readiness.clone(),
     }));
+    // What the replaced one has not written down yet; it is tried once.
+    let _ = current.authenticator.write_uses(true).await;
     tracing::info!("configuration reread");
     // What takes a restart stays as it runs, so that the next reload names it again.
     Config {

@@ -32,6 +32,8 @@ pub enum Proof {
     Nothing,
     /// A password, by the version of its hash in the users file.
     Password(Stamp),
+    /// A robot's secret, by the version of its record.
+    Robot(Stamp),
 }
 
 /// Tells one version of a credential from the next, and nothing else about it.

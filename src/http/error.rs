@@ -133,6 +133,14 @@ impl Problem {
                 )
                 .with(RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            Unidentified::Unavailable => {
+                return Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorCode::Unavailable,
+                    "who this is cannot be looked up: the storage does not answer; try again in a moment",
+                )
+                .with(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
         };
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message);
         for challenge in challenges {
