@@ -2,6 +2,7 @@
 //! and ends them in order. The only file that knows every part.
 
 mod gc;
+mod reload;
 mod retention;
 mod robots;
 mod scrub;
@@ -18,10 +19,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Access;
+use reload::Reloads;
+pub use reload::Source;
+
+use crate::access::{Access, GroupFileError};
 use crate::auth::{AuthError, Authenticator, htpasswd};
 use crate::config::Config;
 use crate::http::log::{Requests, log_requests};
+use crate::observe::broken::Broken;
 use crate::observe::debug;
 use crate::observe::health::Health;
 use crate::observe::log::Log;
@@ -49,6 +54,7 @@ pub struct App {
     debug: Option<(Server, Router)>,
     store: Arc<dyn Store>,
     metrics: Metrics,
+    broken: Broken,
     shutdown: Shutdown,
 }
 
@@ -61,14 +67,13 @@ pub enum StartError {
     /// The users cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The groups of users cannot be used.
+    #[error(transparent)]
+    Groups(#[from] GroupFileError),
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Server(#[from] ServerError),
 }
-
-/// The configuration as it is now, for a reload; an error says what is wrong
-/// with it.
-pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 
 impl App {
     /// Builds every part. Nothing is served before [`App::run`].
@@ -94,8 +99,11 @@ impl App {
         registry.on_damage(Arc::new(move |_| counted.count_damaged()));
         let room = registry.room().clone();
         metrics.watch_room(room.clone());
+        let broken = Broken::default();
+        metrics.watch_files(broken.clone());
         let readiness =
-            Readiness::new(Arc::clone(&store), room, health.clone(), shutdown.leaving());
+            Readiness::new(Arc::clone(&store), room, health.clone(), shutdown.leaving())
+                .telling(broken.clone());
         let debug = match &config.debug {
             Some(settings) => {
                 let server = Server::bind(server::Settings {
@@ -119,13 +127,14 @@ impl App {
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
             authenticator,
-            access: Access::new(config.access.clone()),
+            access: Access::open(config.access.clone())?,
             settings: config.http.clone(),
             healthy: Arc::new(move || !health.is_failing()),
             readiness,
         }));
         let main_router = http::router(Arc::clone(&state))
-            .layer(from_fn_with_state(requests.clone(), log_requests));
+            .layer(from_fn_with_state(requests.clone(), log_requests))
+            .layer(from_fn_with_state(Arc::clone(&state), http::tell_origin));
         Ok(Self {
             config,
             state,
@@ -135,6 +144,7 @@ impl App {
             debug,
             store,
             metrics,
+            broken,
             shutdown,
         })
     }
@@ -160,7 +170,7 @@ impl App {
     }
 
     /// Serves until `shutdown` asks to stop, then finishes what runs.
-    pub async fn run(self, log: Log, reread: Reread) {
+    pub async fn run(self, log: Log, source: Source) {
         let shutdown = self.shutdown;
         tracing::info!("listening on {}", self.main.url());
         spawn_purging(&shutdown, Arc::clone(&self.state));
@@ -175,15 +185,16 @@ impl App {
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
         robots::spawn(&shutdown, Arc::clone(&self.state));
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
-        spawn_reloads(
-            &shutdown,
-            self.config,
-            self.store,
-            self.state,
-            self.requests,
+        let reloads = Reloads {
+            running: self.config,
+            source,
+            store: self.store,
+            state: self.state,
+            requests: self.requests,
             log,
-            reread,
-        );
+            broken: self.broken,
+        };
+        reloads.spawn(&shutdown);
         if let Some((server, router)) = self.debug {
             tracing::info!("health and metrics on {}", server.url());
             // Health stays visible until everything else has ended.
@@ -281,113 +292,6 @@ fn first_pause(interval: Duration) -> Duration {
     // Without randomness the pause is just shorter.
     let _ = getrandom::fill(&mut random);
     interval.min(Duration::from_secs(3600)) * u32::from(random[0]) / 256
-}
-
-/// Follows SIGHUP: configuration and users (the server follows its certificates
-/// by itself).
-fn spawn_reloads(
-    shutdown: &Shutdown,
-    config: Config,
-    store: Arc<dyn Store>,
-    state: Arc<ArcSwap<http::State>>,
-    requests: Requests,
-    log: Log,
-    reread: Reread,
-) {
-    let end = shutdown.background();
-    let mut reloads = shutdown.reloads();
-    let mut running = config;
-    shutdown.spawn("reload", async move {
-        loop {
-            tokio::select! {
-                () = end.cancelled() => return,
-                () = reloads.next() => {}
-            }
-            match reread() {
-                Ok(config) => {
-                    running = apply(running, config, &store, &state).await;
-                    log.reload(&running.log);
-                    requests.set_lines(running.log.requests);
-                }
-                Err(problems) => tracing::error!("the configuration stays as it was: {problems}"),
-            }
-        }
-    });
-}
-
-/// Replaces what can change while running, and names what cannot.
-async fn apply(
-    running: Config,
-    new: Config,
-    store: &Arc<dyn Store>,
-    state: &ArcSwap<http::State>,
-) -> Config {
-    let current = state.load_full();
-    let authenticator = if new.auth == running.auth {
-        match current.authenticator.reload().await {
-            Ok(notices) => log_notices(&notices),
-            Err(error) => tracing::error!("the users stay as they were: {error}"),
-        }
-        Some(current.authenticator.clone())
-    } else {
-        match Authenticator::open(new.auth.clone(), store).await {
-            Ok((authenticator, notices)) => {
-                log_notices(&notices);
-                Some(authenticator)
-            }
-            Err(error) => {
-                tracing::error!("the configuration stays as it was: {error}");
-                None
-            }
-        }
-    };
-    let Some(authenticator) = authenticator else {
-        return running;
-    };
-    for (key, changed) in [
-        (
-            storage::keys(&running.storage),
-            new.storage != running.storage,
-        ),
-        (
-            "http.addr, http.tls, http.http2, http.h2c or http.draintimeout",
-            new.server != running.server,
-        ),
-        (
-            "what limits connections (limits.connections, the timeouts, headersize, headers, bodyrate, streams, resets)",
-            new.limits != running.limits,
-        ),
-        ("http.drainpause", new.pause != running.pause),
-        ("http.debug", new.debug != running.debug),
-        ("health", new.health != running.health),
-        ("scrub", new.scrub != running.scrub),
-    ] {
-        if changed {
-            tracing::warn!("{key} has changed: that takes a restart");
-        }
-    }
-    state.store(Arc::new(http::State {
-        registry: current.registry.with_settings(new.registry.clone()),
-        authenticator,
-        access: Access::new(new.access.clone()),
-        settings: new.http.clone(),
-        healthy: Arc::clone(&current.healthy),
-        readiness: current.readiness.clone(),
-    }));
-    // What the replaced one has not written down yet; it is tried once.
-    let _ = current.authenticator.write_uses(true).await;
-    tracing::info!("configuration reread");
-    // What takes a restart stays as it runs, so that the next reload names it again.
-    Config {
-        storage: running.storage,
-        server: running.server,
-        limits: running.limits,
-        pause: running.pause,
-        debug: running.debug,
-        health: running.health,
-        scrub: running.scrub,
-        ..new
-    }
 }
 
 /// Where the users of `wharf serve` without a configuration are.

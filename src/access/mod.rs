@@ -5,7 +5,9 @@
 //! rules, registry:2's meaning holds: whoever is identified may do everything,
 //! and everybody is identified where no authentication is configured.
 
+mod group_file;
 pub mod groups;
+mod members;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -13,12 +15,16 @@ mod visible;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use group_file::{GroupFileError, LineProblem};
+pub use members::Members;
 pub use visible::Visible;
 
 use crate::auth::caller::{Caller, Needed};
 use crate::oci::{Action, Actions, RepositoryName};
+use group_file::GroupFile;
 use groups::Groups;
 use rules::Rule;
 
@@ -29,6 +35,8 @@ pub struct Settings {
     pub rules: Option<Vec<Rule>>,
     /// Groups that rules may name.
     pub groups: Groups,
+    /// A file with more of them, and more users of these.
+    pub group_file: Option<PathBuf>,
 }
 
 /// Reading manifests, blobs, tags and referrers of a repository.
@@ -108,6 +116,7 @@ pub struct Denied {
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     settings: Arc<Settings>,
+    file: Option<Arc<GroupFile>>,
 }
 
 impl<R> Allowed<R> {
@@ -122,6 +131,13 @@ impl<R> Allowed<R> {
     }
 }
 
+impl<R: Right> Allowed<R> {
+    /// The actions that give the right.
+    pub fn actions(&self) -> Actions {
+        self.actions.and(R::ACTIONS.iter().copied().collect())
+    }
+}
+
 impl Allowed<Push> {
     /// Whether tags may be moved; otherwise only new ones may be written.
     pub fn moves_tags(&self) -> bool {
@@ -130,11 +146,48 @@ impl Allowed<Push> {
 }
 
 impl Access {
-    /// Decides by these rules.
+    /// Decides by these rules and groups alone: a file of groups is not read.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings: Arc::new(settings),
+            file: None,
         }
+    }
+
+    /// Decides by these rules, and follows their file of groups.
+    ///
+    /// # Errors
+    /// That file is of no use.
+    pub fn open(settings: Settings) -> Result<Self, GroupFileError> {
+        let file = settings.group_file.clone().map(GroupFile::open);
+        Ok(Self {
+            file: file.transpose()?.map(Arc::new),
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// Decides by other rules from now on. A file of groups that stays the same
+    /// is read again; while it is broken, its last good version counts.
+    ///
+    /// # Errors
+    /// Another file of groups is of no use.
+    pub fn reload(&self, settings: Settings) -> Result<Self, GroupFileError> {
+        match (&self.file, &settings.group_file) {
+            (Some(file), Some(path)) if file.path() == path => {
+                file.reread();
+                Ok(Self {
+                    file: Some(Arc::clone(file)),
+                    settings: Arc::new(settings),
+                })
+            }
+            _ => Self::open(settings),
+        }
+    }
+
+    /// What is wrong with a file now whose last good version still counts.
+    pub fn problems(&self) -> Vec<String> {
+        let file = self.file.iter();
+        file.filter_map(|file| file.problem()).collect()
     }
 
     /// The proof that `caller` has the right `R` in `repository`.
@@ -205,9 +258,14 @@ impl Access {
             .any(|subject| *subject == rules::Subject::Anonymous)
     }
 
-    /// The groups of the configuration.
-    pub fn groups(&self) -> &Groups {
-        &self.settings.groups
+    /// Who is in which group now.
+    pub fn members(&self) -> Members<'_> {
+        Members::new(&self.settings.groups, self.file.as_deref())
+    }
+
+    /// The rules, in their order; `None` where there are none.
+    pub fn rules(&self) -> Option<&[Rule]> {
+        self.settings.rules.as_deref()
     }
 
     /// What a caller may do by the rules or by their own grants.
@@ -222,10 +280,10 @@ impl Access {
         let Some(rules) = &self.settings.rules else {
             return (Actions::ALL, Ground::Open);
         };
-        let groups = &self.settings.groups;
+        let members = self.members();
         let deciding = rules
             .iter()
-            .find(|rule| rule.applies(caller, groups, repository));
+            .find(|rule| rule.applies(caller, &members, repository));
         match deciding {
             Some(rule) => (rule.actions, Ground::Rule(rule.place.clone())),
             None => (Actions::NONE, Ground::NoRule),

@@ -9,15 +9,21 @@ use crate::auth::user_name::{InvalidUserName, UserName};
 use crate::oci::{Actions, InvalidPattern, RepositoryName, RepositoryPattern};
 
 use super::groups::Groups;
+use super::members::Members;
 
 /// What stands for the caller's own name in a pattern.
 const USER: &str = "{user}";
 
+/// A user's name that no pattern has in it.
+const NOBODY: &str = "n0b0dy__s-0wn";
+
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Where it stands, for people: `access.rules[2]`.
+    /// Its place among the rules: `access.rules[2]`.
     pub place: String,
+    /// Where that is written: `config.yml:12`.
+    pub line: String,
     /// Where it applies.
     pub repositories: Vec<Pattern>,
     /// To whom.
@@ -72,22 +78,24 @@ impl Rule {
     pub(super) fn applies(
         &self,
         caller: &Caller,
-        groups: &Groups,
+        members: &Members<'_>,
         repository: &RepositoryName,
     ) -> bool {
-        self.subjects
-            .iter()
-            .any(|subject| subject.is(caller, groups))
-            && self
-                .repositories
-                .iter()
-                .any(|pattern| pattern.matches(caller, repository))
+        let mut patterns = self.repositories.iter();
+        self.concerns(caller, members)
+            && patterns.any(|pattern| pattern.matches(caller, repository))
+    }
+
+    /// Whether the rule says anything about a caller's rights.
+    pub(super) fn concerns(&self, caller: &Caller, members: &Members<'_>) -> bool {
+        let mut subjects = self.subjects.iter();
+        subjects.any(|subject| subject.is(caller, members))
     }
 }
 
 impl Subject {
     /// Whether the caller is meant. Robots are not: their rights are their own.
-    pub(super) fn is(&self, caller: &Caller, groups: &Groups) -> bool {
+    pub(super) fn is(&self, caller: &Caller, members: &Members<'_>) -> bool {
         match (self, &caller.identity) {
             (_, Identity::Robot(_)) => false,
             (Self::Anonymous, Identity::Anonymous) => true,
@@ -95,10 +103,18 @@ impl Subject {
             (Self::Authenticated, _) => true,
             (Self::User(name), Identity::User(user)) => name == user,
             (Self::User(_), _) => false,
-            (Self::Group(group), Identity::User(user)) => {
-                caller.groups.contains(group) || groups.holds(group, user)
-            }
-            (Self::Group(group), _) => caller.groups.contains(group),
+            (Self::Group(group), _) => members.holds(group, caller),
+        }
+    }
+
+    /// Whether everybody who is meant by `other` is meant by this, too, as far
+    /// as the configuration's own `groups` tell.
+    pub fn covers(&self, other: &Self, groups: &Groups) -> bool {
+        match (self, other) {
+            (Self::Anonymous, _) | (_, Self::Anonymous) => self == other,
+            (Self::Authenticated, _) => true,
+            (Self::Group(group), Self::User(user)) => groups.holds(group, user),
+            _ => self == other,
         }
     }
 }
@@ -106,8 +122,33 @@ impl Subject {
 impl Pattern {
     /// Whether the pattern stands for `repository` when `caller` asks.
     pub(super) fn matches(&self, caller: &Caller, repository: &RepositoryName) -> bool {
-        self.of(caller)
-            .is_some_and(|pattern| pattern.matches(repository))
+        match self {
+            Self::Fixed(pattern) => pattern.matches(repository),
+            Self::Personal(_) => {
+                let own = self.of(caller);
+                own.is_some_and(|pattern| pattern.matches(repository))
+            }
+        }
+    }
+
+    /// Whether this stands for everything that `other` stands for, whoever
+    /// asks. Where it can't be told, the answer is no.
+    pub fn covers(&self, other: &Self) -> bool {
+        let with = |text: &str, name| text.replace(USER, name).parse::<RepositoryPattern>().ok();
+        let (first, second) = match (self, other) {
+            (Self::Fixed(first), Self::Fixed(second)) => return first.covers(second),
+            // What stands for any one component stands for every user's name.
+            (Self::Fixed(first), Self::Personal(text)) => (Some(first.clone()), with(text, "*")),
+            (Self::Personal(_), Self::Fixed(_)) => return false,
+            // What is so for a name that neither mentions is so for all.
+            (Self::Personal(first), Self::Personal(second)) => {
+                (with(first, NOBODY), with(second, NOBODY))
+            }
+        };
+        match (first, second) {
+            (Some(first), Some(second)) => first.covers(&second),
+            _ => false,
+        }
     }
 
     /// The pattern for one caller; `None` if it stands for nothing then: only

@@ -7,6 +7,7 @@ use crate::auth::caller::{Grant, Identity, Proof, Scope};
 fn rule(number: usize, repositories: &[&str], subjects: &[&str], actions: &[Action]) -> Rule {
     Rule {
         place: format!("access.rules[{number}]"),
+        line: format!("config.yml:{number}"),
         repositories: repositories
             .iter()
             .map(|text| text.parse().unwrap())
@@ -35,6 +36,7 @@ fn access() -> Access {
             rule(5, &["public/**"], &["anonymous", "authenticated"], &[Pull]),
         ]),
         groups,
+        group_file: None,
     })
 }
 

@@ -1,13 +1,18 @@
 //! Who is it: turns a request's `Authorization` into an identity.
 
+pub mod backoff;
 mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
 pub mod robots;
+pub mod source;
 pub mod user_name;
+pub mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +38,8 @@ pub struct Settings {
 pub struct Shown<'a> {
     /// Its `Authorization` header. A request with more than one must be refused.
     pub authorization: Option<&'a HeaderValue>,
+    /// Where it comes from; an IPv6 network where one host has it whole.
+    pub address: Option<IpAddr>,
 }
 
 /// The caller could not be identified.
@@ -55,6 +62,12 @@ pub enum Unidentified {
     /// are right is not known.
     #[error("who this is cannot be looked up at the moment")]
     Unavailable,
+    /// There were too many wrong passwords from this address or for this user.
+    #[error("too many wrong logins")]
+    Slowed {
+        /// How long the next login has to wait, in seconds.
+        seconds: u64,
+    },
 }
 
 /// Users cannot be told apart as configured. The text is for the log.
@@ -113,8 +126,9 @@ impl Authenticator {
         let mut notices = Vec::new();
         if let Some(settings) = settings.htpasswd {
             let challenge = basic::challenge(&settings.realm);
-            ways.basic = Some(challenge.ok_or(AuthError::Realm(settings.realm))?);
-            let (users, said) = Htpasswd::open(settings.path, settings.queue)?;
+            let refused = || AuthError::Realm(settings.realm.clone());
+            ways.basic = Some(challenge.ok_or_else(refused)?);
+            let (users, said) = Htpasswd::open(settings)?;
             ways.htpasswd = Some(users);
             notices = said;
         }
@@ -139,7 +153,7 @@ impl Authenticator {
             return self.ways.robots.verify(&credentials.user, &secret).await;
         }
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
-        let stamp = users.verify(&credentials).await?;
+        let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
         Ok(Caller::known(user, Proof::Password(stamp)))
     }
@@ -193,6 +207,18 @@ impl Authenticator {
     /// Those of the storage.
     pub async fn write_uses(&self, all: bool) -> Result<(), StorageError> {
         self.ways.robots.write_uses(all).await
+    }
+
+    /// Looks at the files that are followed, and says which of them (`users`,
+    /// `keys`) cannot be used and why: their last good version stays in force.
+    pub async fn broken(&self) -> BTreeMap<&'static str, String> {
+        let mut broken = BTreeMap::new();
+        if let Some(users) = &self.ways.htpasswd
+            && let Some(why) = users.problem().await
+        {
+            broken.insert("users", why);
+        }
+        broken
     }
 
     /// How many password hashes were computed since the start.

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::CONFIGURATION;
 use super::config::{environment, found, variable};
-use crate::app::{App, Reread, embedded_users};
+use crate::app::{App, Source, embedded_users};
 use crate::auth::htpasswd::hash::NewHash;
 use crate::auth::htpasswd::{Created, create_with_random_password};
 use crate::config::{Config, Found, Loaded};
@@ -17,6 +17,9 @@ use crate::observe;
 use crate::server::certificates::{self, Issued};
 use crate::server::tls::{ClientAuth, Version};
 use crate::server::{Shutdown, tls};
+
+/// Set to `1`, core dumps and debuggers work as the system has them.
+const KEEP_DUMPS: &str = "WHARF_CORE_DUMPS";
 
 /// Arguments of `wharf serve`.
 #[derive(Args)]
@@ -40,7 +43,7 @@ pub struct ServeArgs {
 struct Prepared {
     config: Config,
     notes: Vec<String>,
-    reread: Reread,
+    source: Source,
     origin: Origin,
 }
 
@@ -78,6 +81,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
 fn from_file(found: Found) -> Result<Prepared, String> {
     let Found { path, instead_of } = found;
     let name = path.display().to_string();
+    let followed = path.clone();
     let reread = move || Config::read(&path, environment());
     let Loaded { config, notes } = reread().map_err(message)?;
     let read = match instead_of {
@@ -92,7 +96,10 @@ fn from_file(found: Found) -> Result<Prepared, String> {
     Ok(Prepared {
         config,
         notes,
-        reread: Box::new(reread),
+        source: Source {
+            path: Some(followed),
+            read: Box::new(reread),
+        },
         origin: Origin::File(read),
     })
 }
@@ -124,7 +131,10 @@ fn embedded(data: &Path, addr: String, names: &[String]) -> Result<Prepared, Str
     Ok(Prepared {
         config,
         notes: unused_variables(),
-        reread: Box::new(move || Ok(again.clone())),
+        source: Source {
+            path: None,
+            read: Box::new(move || Ok(again.clone())),
+        },
         origin: Origin::Embedded(Welcome {
             data,
             issued,
@@ -150,6 +160,13 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         tracing::warn!("{note}");
     }
     crate::server::raise_open_files();
+    if std::env::var_os(KEEP_DUMPS).is_some_and(|value| value == "1") {
+        tracing::warn!(
+            "{KEEP_DUMPS} is set: core dumps and debuggers see passwords and keys; unset it when done"
+        );
+    } else {
+        crate::server::keep_private();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -175,7 +192,7 @@ fn serve(prepared: Prepared) -> Result<(), String> {
                 shutdown.spawn("certificate renewal", renewal);
             }
         }
-        app.run(log, prepared.reread).await;
+        app.run(log, prepared.source).await;
         Ok(())
     })
 }

@@ -42,7 +42,7 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(25);
 const EMBEDDED_REALM: &str = "wharf";
 
 /// Everything that `wharf serve` needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `log`
     pub log: observe::log::Settings,
@@ -166,6 +166,7 @@ impl Config {
                     realm: EMBEDDED_REALM.to_owned(),
                     path: users,
                     queue: auth::htpasswd::Settings::QUEUE,
+                    backoff: auth::backoff::Limits::default(),
                 }),
             },
             access: access::Settings::default(),

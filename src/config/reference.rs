@@ -31,7 +31,7 @@ key that is honoured.
 
 An unknown key is a line at start with its place and the nearest known name, as
 registry:2 ignores such keys without a word. Directly below `storage` and
-`auth`, and in `gc`, `retention`, `immutable` and `quotas`, it is an error, and
+`auth`, and in `access`, `gc`, `retention`, `immutable` and `quotas`, it is an error, and
 so is every value that can't be what it says. A key that
 stands twice is an error, too.
 

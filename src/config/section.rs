@@ -76,6 +76,11 @@ impl<'a> Section<'a> {
             .is_some_and(|entry| entry.node.value != Value::Null)
     }
 
+    /// Its path: `retention.rules[2]`.
+    pub(super) fn name(&self) -> &str {
+        &self.path
+    }
+
     /// Where the section is, for whoever has the file: `config.yml:12`.
     pub(super) fn place(&self) -> String {
         match self.origin {
@@ -151,6 +156,12 @@ impl<'a> Section<'a> {
         let origin = self.node(name).map_or(self.origin, |node| &node.origin);
         self.report
             .problem(origin, format!("{}: {}", self.path(name), text.as_ref()));
+    }
+
+    /// Says something about the section.
+    pub(super) fn note(&self, text: impl AsRef<str>) {
+        self.report
+            .note(self.origin, format!("{}: {}", self.path, text.as_ref()));
     }
 
     /// Says something about the value of `name`.

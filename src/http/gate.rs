@@ -4,18 +4,20 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::answer::DOCKER_API_VERSION;
 use super::error::Problem;
 use super::log::Facts;
 use super::operation::{Operation, Resource, Session};
+use super::standing::{Over, Standing};
 use super::{
-    Peer, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
+    Origin, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
 };
 use crate::access::{Allowed, Denied, Push, Right, Visible};
 use crate::auth::caller::{Caller, Identity, Needed};
@@ -25,8 +27,9 @@ use crate::oci::RepositoryName;
 use crate::registry::Uploader;
 
 /// Answers one request, whatever happens.
-pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
-    let answered = AssertUnwindSafe(route(&state, request))
+pub(super) async fn answer(live: Arc<ArcSwap<State>>, request: Request) -> Response {
+    let state = live.load_full();
+    let answered = AssertUnwindSafe(route(&live, &state, request))
         .catch_unwind()
         .await;
     let mut response = match answered {
@@ -42,9 +45,9 @@ pub(super) async fn answer(state: Arc<State>, request: Request) -> Response {
     response
 }
 
-async fn route(state: &State, request: Request) -> Response {
+async fn route(live: &Arc<ArcSwap<State>>, state: &State, request: Request) -> Response {
     let mut facts = Facts::default();
-    let mut response = match decide(state, request, &mut facts).await {
+    let mut response = match decide(live, state, request, &mut facts).await {
         Ok(response) => response,
         Err(problem) => {
             facts.error = problem.cause().map(str::to_owned);
@@ -56,6 +59,7 @@ async fn route(state: &State, request: Request) -> Response {
 }
 
 async fn decide(
+    live: &Arc<ArcSwap<State>>,
     state: &State,
     mut request: Request,
     facts: &mut Facts,
@@ -85,12 +89,13 @@ async fn decide(
     let needed = operation
         .as_ref()
         .map_or_else(|_| Vec::new(), Operation::needs);
+    let origin = Origin::told(&request);
     let login = Login {
         state,
         needed,
-        host: login_host(&request),
+        origin: &origin,
     };
-    let caller = match identify(state, request.headers()).await {
+    let caller = match identify(state, request.headers(), &origin).await {
         Ok(caller) => caller,
         // Rules may let them in all the same; the base is where clients learn
         // how to log in.
@@ -116,8 +121,9 @@ async fn decide(
     facts.repository = operation.repository().map(ToString::to_string);
     facts.reference = operation.reference();
     let asking = Asking {
+        live,
         login: &login,
-        caller: &caller,
+        caller: Arc::new(caller),
     };
     dispatch(state, &asking, operation, request).await
 }
@@ -126,20 +132,23 @@ async fn decide(
 struct Login<'a> {
     state: &'a State,
     needed: Vec<Needed>,
-    host: String,
+    origin: &'a Origin,
 }
 
 impl Login<'_> {
     fn asked(&self, why: Unidentified) -> Problem {
         let challenges = self.state.authenticator.challenges(&self.needed);
-        Problem::unidentified(why, challenges, &self.host)
+        // A line that can be copied, or where to fill in the name.
+        let host = self.origin.host.as_deref().unwrap_or("HOST");
+        Problem::unidentified(why, challenges, host)
     }
 }
 
 /// A request whose caller is known.
 struct Asking<'a> {
+    live: &'a Arc<ArcSwap<State>>,
     login: &'a Login<'a>,
-    caller: &'a Caller,
+    caller: Arc<Caller>,
 }
 
 impl Asking<'_> {
@@ -147,7 +156,7 @@ impl Asking<'_> {
     fn right<R: Right>(&self, name: &RepositoryName) -> Result<Allowed<R>, Problem> {
         let access = &self.login.state.access;
         access
-            .allows(self.caller, name)
+            .allows(&self.caller, name)
             .map_err(|denied| self.refused(denied))
     }
 
@@ -155,7 +164,7 @@ impl Asking<'_> {
     fn lists(&self) -> Result<Visible, Problem> {
         let access = &self.login.state.access;
         access
-            .lists(self.caller)
+            .lists(&self.caller)
             .map_err(|denied| self.refused(denied))
     }
 
@@ -169,6 +178,25 @@ impl Asking<'_> {
             return self.login.asked(Unidentified::Narrow);
         }
         denied.into()
+    }
+
+    /// What becomes of the request when its caller falls while it runs.
+    fn standing<R: Right>(&self, allowed: &Allowed<R>) -> Standing {
+        Standing::of(self.live, &self.caller, allowed, None)
+    }
+
+    /// The outcome of a request that took data in: a refusal, if its caller
+    /// fell meanwhile.
+    fn verdict(
+        &self,
+        standing: &Standing,
+        outcome: Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        match standing.over() {
+            None => outcome,
+            Some(Over::Unidentified) => Err(self.login.asked(Unidentified::Wrong)),
+            Some(Over::Denied(denied)) => Err(self.refused(denied.clone())),
+        }
     }
 }
 
@@ -195,7 +223,7 @@ async fn dispatch(
         }
         Operation::In(name, resource) => (name, resource),
     };
-    let uploader = uploader(&asking.caller.identity, parts.extensions.get());
+    let uploader = uploader(&asking.caller.identity, asking.login.origin);
     let owner = uploader.owner().to_owned();
     match resource {
         Resource::Tags { after, limit } => {
@@ -222,19 +250,28 @@ async fn dispatch(
         }
         Resource::PutManifest { reference, tags } => {
             let allowed = asking.right(&name)?;
-            manifests::put(state, &allowed, &reference, tags, headers, body).await
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let put = manifests::put(state, &allowed, &reference, tags, headers, body).await;
+            asking.verdict(&standing, put)
         }
         Resource::DeleteManifest(reference) => {
             manifests::delete(state, &asking.right(&name)?, &reference).await
         }
         Resource::GetBlob(digest) => {
-            blobs::get(state, &asking.right(&name)?, &digest, head, headers).await
+            let allowed = asking.right(&name)?;
+            let response = blobs::get(state, &allowed, &digest, head, headers).await?;
+            Ok(asking.standing(&allowed).sending(response))
         }
         Resource::DeleteBlob(digest) => blobs::delete(state, &asking.right(&name)?, &digest).await,
         Resource::StartUpload(start) => {
             let allowed = asking.right(&name)?;
-            let caller = asking.caller;
-            uploads::start(state, &allowed, caller, uploader, start, headers, body).await
+            let caller = &asking.caller;
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let started =
+                uploads::start(state, &allowed, caller, uploader, start, headers, body).await;
+            asking.verdict(&standing, started)
         }
         Resource::UploadStatus(session) => {
             uploads::status(
@@ -246,11 +283,17 @@ async fn dispatch(
         }
         Resource::Append(session) => {
             let allowed = own_upload(asking, &name, &session, &owner)?;
-            uploads::append(state, &allowed, &session, headers, body).await
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let appended = uploads::append(state, &allowed, &session, headers, body).await;
+            asking.verdict(&standing, appended)
         }
         Resource::Finish(session, digest) => {
             let allowed = own_upload(asking, &name, &session, &owner)?;
-            uploads::finish(state, &allowed, &session, &digest, headers, body).await
+            let standing = asking.standing(&allowed);
+            let body = standing.receiving(body);
+            let finished = uploads::finish(state, &allowed, &session, &digest, headers, body).await;
+            asking.verdict(&standing, finished)
         }
         Resource::CancelUpload(session) => {
             uploads::cancel(
@@ -280,8 +323,8 @@ fn own_upload(
 
 /// Whose uploads are counted together: a user's wherever they are, everybody
 /// else's by their address.
-fn uploader(identity: &Identity, peer: Option<&Peer>) -> Uploader {
-    match (identity, peer.and_then(Peer::neighbourhood)) {
+fn uploader(identity: &Identity, origin: &Origin) -> Uploader {
+    match (identity, origin.neighbourhood()) {
         (Identity::Anonymous, Some(address)) => Uploader::Address(address),
         (Identity::Anonymous, None) => Uploader::Unknown,
         (known, _) => Uploader::User(known.to_string()),
@@ -289,7 +332,11 @@ fn uploader(identity: &Identity, peer: Option<&Peer>) -> Uploader {
 }
 
 /// Two `Authorization` headers are two answers to one question: neither counts.
-async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+async fn identify(
+    state: &State,
+    headers: &HeaderMap,
+    origin: &Origin,
+) -> Result<Caller, Unidentified> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next();
     if values.next().is_some() {
@@ -297,6 +344,7 @@ async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidenti
     }
     let shown = Shown {
         authorization: first,
+        address: origin.neighbourhood(),
     };
     state.authenticator.identify(shown).await
 }
@@ -323,22 +371,4 @@ fn alive() -> Response {
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-
-/// The name by which the client reached us, for a line that can be copied;
-/// what is no host name is not repeated.
-fn login_host(request: &Request) -> String {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-    host.filter(|host| {
-        host.len() <= 255
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-    })
-    .unwrap_or("HOST")
-    .to_owned()
 }

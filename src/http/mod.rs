@@ -18,12 +18,15 @@ mod manifests;
 #[cfg(test)]
 mod matrix;
 mod operation;
+mod origin;
 mod peer;
+mod proxies;
 mod query;
 mod ranges;
 mod referrers;
 mod refusal;
 mod settings;
+mod standing;
 mod tags;
 mod uploads;
 mod usage;
@@ -37,7 +40,9 @@ use axum::Router;
 use axum::response::Response;
 
 pub use answer::DOCKER_API_VERSION;
+pub use origin::{Origin, tell_origin};
 pub use peer::{Peer, neighbourhood};
+pub use proxies::Proxies;
 pub use refusal::Refusal;
 pub use settings::{Limits, Settings};
 
@@ -67,7 +72,7 @@ pub struct State {
 /// Everything that the main port answers, by the state of the moment. One
 /// function sees every request: no route can be added beside the gate.
 pub fn router(state: Arc<ArcSwap<State>>) -> Router {
-    Router::new().fallback(move |request| gate::answer(state.load_full(), request))
+    Router::new().fallback(move |request| gate::answer(Arc::clone(&state), request))
 }
 
 impl State {

@@ -11,13 +11,6 @@ pub struct Peer {
     pub tls: bool,
 }
 
-impl Peer {
-    /// Whom its address stands for; see [`neighbourhood`].
-    pub fn neighbourhood(&self) -> Option<IpAddr> {
-        self.address.map(|address| neighbourhood(address.ip()))
-    }
-}
-
 /// Whom an address stands for where clients are counted: one host has a whole
 /// IPv6 /64 to choose from.
 pub fn neighbourhood(address: IpAddr) -> IpAddr {

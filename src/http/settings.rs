@@ -2,9 +2,11 @@
 
 use http::{HeaderName, HeaderValue};
 
-/// `http.prefix`, `http.host`, `http.relativeurls` and `http.headers` of the
-/// configuration.
-#[derive(Debug, Clone, Default)]
+use super::Proxies;
+
+/// `http.prefix`, `http.host`, `http.relativeurls`, `http.headers` and
+/// `http.trustedproxies` of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What every path begins with: empty, or `/name` without a slash at the end.
     pub prefix: String,
@@ -13,6 +15,8 @@ pub struct Settings {
     pub external_url: Option<String>,
     /// Added to every answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whose word is taken for who a client is.
+    pub proxies: Proxies,
     /// What one request may hold (`limits`).
     pub limits: Limits,
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::broken::Broken;
 use super::health::Health;
 use crate::storage::{Room, StorageError, Store};
 
@@ -35,6 +36,7 @@ const TIMES: Times = Times {
 #[derive(Clone)]
 pub struct Readiness {
     inner: Arc<Inner>,
+    broken: Broken,
 }
 
 struct Inner {
@@ -101,7 +103,15 @@ impl Readiness {
                 failing: AtomicBool::new(false),
                 times,
             }),
+            broken: Broken::default(),
         }
+    }
+
+    /// Tells operators of files that are `broken`, too, which changes nothing:
+    /// what was read before stays in force.
+    pub fn telling(mut self, broken: Broken) -> Self {
+        self.broken = broken;
+        self
     }
 
     /// 200 and `{}`, or what there is to say all the same; or 503 and what keeps
@@ -115,6 +125,9 @@ impl Readiness {
         };
         if self.inner.room.was_low() {
             reasons.insert("space", LITTLE_ROOM.to_owned());
+        }
+        if audience == Audience::Operators {
+            reasons.extend(self.broken.all());
         }
         let body = serde_json::to_string(&reasons).unwrap_or_default();
         answer(status, body)

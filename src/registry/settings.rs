@@ -9,7 +9,7 @@ use crate::oci;
 use crate::storage::Floor;
 
 /// How the registry behaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Whether manifests, tags and blobs may be deleted (`storage.delete.enabled`).
     pub delete: bool,
@@ -90,6 +90,19 @@ pub struct Validation {
     pub urls_allow: Vec<Regex>,
     /// `validation.manifests.urls.deny`: URLs that match are refused.
     pub urls_deny: Vec<Regex>,
+}
+
+/// The same if they were written the same.
+impl PartialEq for Validation {
+    fn eq(&self, other: &Self) -> bool {
+        let written = |urls: &[Regex]| -> Vec<String> {
+            urls.iter().map(|url| url.as_str().to_owned()).collect()
+        };
+        self.disabled == other.disabled
+            && self.index_children == other.index_children
+            && written(&self.urls_allow) == written(&other.urls_allow)
+            && written(&self.urls_deny) == written(&other.urls_deny)
+    }
 }
 
 /// `validation.manifests.indexes.platforms`.

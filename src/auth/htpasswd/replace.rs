@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use super::edit_error::EditError;
-use super::source;
+use crate::auth::source;
 
 /// Lets `decide` see the content, `None` if there is no file, and puts what it
 /// returns in its place, if anything. Other editors wait meanwhile.

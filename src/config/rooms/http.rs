@@ -1,16 +1,18 @@
 //! `http` but for `http.tls`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Uri};
+use ipnet::IpNet;
 
 use super::super::DEFAULT_DRAIN;
 use super::super::section::Section;
 use super::super::values::{address, boolean, text, word};
 use super::tls::tls;
-use crate::http::{Limits, Settings};
+use crate::http::{Limits, Proxies, Settings};
 use crate::observe::debug;
 use crate::server::{self, Listen};
 
@@ -25,6 +27,7 @@ pub(super) fn wire(http: &Section<'_>, limits: Limits) -> Settings {
         prefix: http.read("prefix", prefix).unwrap_or_default(),
         external_url: external_url.filter(|_| !relative),
         headers: headers(&http.section("headers")),
+        proxies: proxies(http),
         limits,
     }
 }
@@ -83,6 +86,39 @@ fn listen(http: &Section<'_>) -> Listen {
     }
     let address = http.read("addr", address);
     Listen::Tcp(address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()))
+}
+
+/// `http.trustedproxies`
+fn proxies(http: &Section<'_>) -> Proxies {
+    let named = http.list("trustedproxies", |text| match text {
+        "unix" => Ok(None),
+        text => network(text).map(Some),
+    });
+    Proxies {
+        unix: named.contains(&None),
+        networks: named.into_iter().flatten().collect(),
+    }
+}
+
+/// An address, or a network whose address has nothing beyond its prefix.
+fn network(text: &str) -> Result<IpNet, String> {
+    let refused = || {
+        format!(
+            "`{text}` is no address; write one such as `10.0.0.7`, a network such as `10.0.0.0/8`, or `unix`"
+        )
+    };
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = text.parse().map_err(|_| refused())?;
+    if network != network.trunc() {
+        return Err(format!(
+            "`{text}` is an address within a network; write `{}` for the network, or `{}` for the address",
+            network.trunc(),
+            network.addr()
+        ));
+    }
+    Ok(network)
 }
 
 /// `/name` without a slash at the end.

@@ -1,5 +1,6 @@
 //! A checked tree into each room's own settings.
 
+mod access;
 mod http;
 mod limits;
 mod objects;
@@ -25,15 +26,14 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     let root = Section::root(root, report);
     version(&root);
     let storage = storage::storage(&root.section("storage"));
+    let auth = registry::auth(&root.section("auth"), &root.section("limits"));
+    let logins = auth != crate::auth::Settings::default();
     Config {
         log: observe::log(&root),
         registry: registry::registry(&root, &storage),
         storage,
-        auth: registry::auth(
-            &root.section("auth"),
-            limits::login_queue(&root.section("limits")),
-        ),
-        access: crate::access::Settings::default(),
+        access: access::access(&root.section("access"), logins),
+        auth,
         http: http::wire(&root.section("http"), limits::wire(&root.section("limits"))),
         server: http::server(&root.section("http")),
         limits: limits::server(&root.section("limits")),

@@ -19,6 +19,8 @@ pub(super) const HTTP: Key = key(
         key("relativeurls", Bool)
             .default("false")
             .remark("Relative `Location` even with `host`."),
+        key("trustedproxies", List(&Text))
+            .remark("wharf's own key: addresses and networks (`10.0.0.0/8`) of proxies, or `unix` for whoever comes over a socket, whose `X-Forwarded-For`, `-Proto` and `-Host` and `Forwarded` are believed. Without it nobody's are; registry:2 believes everybody's."),
         key("draintimeout", Duration)
             .default("25s")
             .remark("How long running requests may take after SIGTERM; 0 stops at once. registry:2's default is 0."),

@@ -3,6 +3,7 @@
 //! checks, the environment's names and docs/configuration.md all come from
 //! here.
 
+mod access;
 mod http;
 mod limits;
 mod objects;
@@ -89,6 +90,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     observe::LOGLEVEL,
     storage::STORAGE,
     operations::AUTH,
+    access::ACCESS,
     operations::MIDDLEWARE,
     http::HTTP,
     observe::NOTIFICATIONS,

@@ -1,5 +1,6 @@
 //! Whole files and environments: what they mean.
 
+mod access;
 mod limits;
 mod messages;
 mod objects;

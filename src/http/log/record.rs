@@ -1,6 +1,5 @@
 //! What is known about one request, and the line that it becomes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -12,7 +11,7 @@ use http::{Method, StatusCode};
 use http_body::Body as _;
 
 use super::{Facts, RequestId, Requests};
-use crate::http::Peer;
+use crate::http::{Origin, Peer};
 use crate::observe::metrics::{Finished, InFlight};
 
 /// The most characters of one field that a client chooses.
@@ -27,7 +26,9 @@ pub(super) struct Record {
     in_flight: InFlight,
     begun: Instant,
     id: RequestId,
-    client: Option<SocketAddr>,
+    client: Option<String>,
+    /// The trusted proxy that has told us of the client.
+    proxy: Option<String>,
     method: Method,
     path: String,
     user_agent: Option<String>,
@@ -46,13 +47,20 @@ impl Record {
     pub(super) fn begin(requests: Requests, request: &Request, id: RequestId) -> Self {
         let path = request.uri().path();
         let peer = request.extensions().get::<Peer>();
+        let peer = peer.and_then(|peer| Some(peer.address?.to_string()));
+        let origin = request.extensions().get::<Origin>();
+        let (client, proxy) = match origin.filter(|origin| origin.forwarded) {
+            Some(origin) => (origin.address.map(|client| client.to_string()), peer),
+            None => (peer, None),
+        };
         let user_agent = request.headers().get(USER_AGENT);
         Self {
             in_flight: requests.metrics.request(path),
             requests,
             begun: Instant::now(),
             id,
-            client: peer.and_then(|peer| peer.address),
+            client,
+            proxy,
             method: request.method().clone(),
             path: bounded(path),
             user_agent: user_agent.map(|value| bounded(&String::from_utf8_lossy(value.as_bytes()))),
@@ -141,7 +149,8 @@ impl Drop for Record {
             ($level:ident) => {
                 tracing::$level!(
                     target: "wharf::access",
-                    client = self.client.map(tracing::field::display),
+                    client = self.client.as_deref().map(tracing::field::display),
+                    proxy = self.proxy.as_deref().map(tracing::field::display),
                     user = facts.user.as_deref(),
                     method = bounded(self.method.as_str()),
                     operation = (!unknown).then_some(facts.operation),

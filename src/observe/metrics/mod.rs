@@ -1,6 +1,7 @@
 //! Metrics in OpenMetrics text, under registry:2's names where they mean the
 //! same. No label comes from a client: their number is bounded by this code.
 
+mod files;
 mod gc;
 mod process;
 mod requests;
@@ -23,10 +24,12 @@ pub use scrub::ScrubMetrics;
 pub(super) use storage::StorageTimes;
 pub use usage::Held;
 
+use self::files::{BrokenFiles, WatchedFiles};
 use self::process::Process;
 use self::requests::RequestMetrics;
 use self::room::{RoomMetrics, Watched};
 use self::usage::UsageMetrics;
+use super::broken::Broken;
 use crate::storage::Room;
 
 /// The type of what [`Metrics::text`] returns.
@@ -44,6 +47,7 @@ struct Inner {
     gc: GcMetrics,
     damaged: Counter,
     room: Watched,
+    files: WatchedFiles,
     usage: UsageMetrics,
 }
 
@@ -69,6 +73,8 @@ impl Metrics {
         registry.register_collector(Box::new(Process));
         let room = Watched::default();
         registry.register_collector(Box::new(RoomMetrics(room.clone())));
+        let files = WatchedFiles::default();
+        registry.register_collector(Box::new(BrokenFiles(files.clone())));
         let usage = UsageMetrics::default();
         registry.register_collector(Box::new(usage.clone()));
         Self(Arc::new(Inner {
@@ -79,6 +85,7 @@ impl Metrics {
             gc,
             damaged,
             room,
+            files,
             usage,
         }))
     }
@@ -108,6 +115,12 @@ impl Metrics {
     pub fn watch_room(&self, room: Room) {
         // One process has one store.
         let _ = self.0.room.set(room);
+    }
+
+    /// Shows which of the files that are followed are broken. The first one
+    /// counts.
+    pub fn watch_files(&self, broken: Broken) {
+        let _ = self.0.files.set(broken);
     }
 
     /// Shows what is held.

@@ -1,5 +1,5 @@
-//! The users file on disk: its bytes, and whether it is still the one that was
-//! read.
+//! A file that is followed, on disk: its bytes, and whether it is still the one
+//! that was read.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// The largest users file, in bytes: some 150,000 users.
+/// The largest file, in bytes: some 150,000 users.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
 
 /// How old a change must be until two in the same tick of the clock are told
@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_secs(2);
 /// Which version of a file was seen: changes whenever the content does, except
 /// for changes within one tick of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -27,13 +27,13 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// Looks at a file without reading it.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
 
     /// Whether the file was changed so shortly before `now` that a later
     /// change may leave the same stamp.
-    pub(super) fn is_fresh(&self, now: SystemTime) -> bool {
+    pub fn is_fresh(&self, now: SystemTime) -> bool {
         let Ok(seconds) = u64::try_from(self.changed.0) else {
             return false;
         };
@@ -54,9 +54,9 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Reads a users file. The stamp is from before reading: a change meanwhile
+/// Reads such a file, of 16 MiB at most. The stamp is from before reading: a change meanwhile
 /// shows in the next one.
-pub(super) fn read(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
+pub fn read(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
     // Opening a pipe would wait for its other end.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a file"));
