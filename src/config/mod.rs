@@ -168,7 +168,7 @@ impl Config {
                     queue: auth::htpasswd::Settings::QUEUE,
                     backoff: auth::backoff::Limits::default(),
                 }),
-                tokens: None,
+                ..auth::Settings::default()
             },
             access: access::Settings::default(),
             http: http::Settings::default(),

@@ -85,6 +85,7 @@ mod tag_lists;
 mod tls;
 mod tls_bounds;
 mod trusted_proxies;
+mod tokens;
 mod usage;
 mod users_command;
 mod users_files;

@@ -18,11 +18,20 @@ use super::{Notice, Settings};
 use crate::auth::backoff;
 use crate::auth::caller::{Caller, Identity};
 use crate::auth::password::Password;
-use crate::auth::{self, AuthError, Authenticator, Shown, Unidentified};
+use crate::auth::{self, Asked, AuthError, Authenticator, Shown, Unidentified};
 use crate::storage::{Store, files};
 
 /// `gordon`, by Apache's `htpasswd -nbB -C 4`.
 const GORDON: &str = "$2y$04$knGItLJl1vrpsdewkeI3i.hEmAo9ZeRaFNoZEHBb/GpS.xhHRXV8S";
+
+/// A client that asks for nothing in particular.
+const NOTHING: Asked<'static> = Asked {
+    needed: &[],
+    why: Unidentified::Missing,
+    token: false,
+    url: None,
+    prefix: "",
+};
 
 struct Users {
     _root: TempDir,
@@ -96,7 +105,7 @@ async fn open_takes_everybody_for_anonymous() {
     let opened = Authenticator::open(auth::Settings::default(), &store(root.path())).await;
     let (auth, notices) = opened.unwrap();
     assert!(notices.is_empty());
-    assert!(auth.challenges(&[]).is_empty());
+    assert!(auth.challenges(&NOTHING).is_empty());
     let rubbish = HeaderValue::from_static("Basic !!");
     for authorization in [None, Some(&rubbish)] {
         let caller = auth
@@ -114,7 +123,7 @@ async fn the_trainings_user_logs_in() {
     let users = Users::open(&format!("moby:{GORDON}\n\n")).await;
     assert!(users.notices.is_empty());
     assert_eq!(
-        users.auth.challenges(&[]).pop().unwrap(),
+        users.auth.challenges(&NOTHING).pop().unwrap(),
         "Basic realm=\"Registry Realm\""
     );
     assert_eq!(

@@ -212,12 +212,6 @@ impl Keys {
         self.0.get(name)
     }
 
-    /// These and `others`.
-    pub(in crate::auth) fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
-        self
-    }
-
     /// How many names there are.
     pub(in crate::auth) fn len(&self) -> usize {
         self.0.len()
@@ -229,8 +223,16 @@ impl Keys {
 fn libtrust(info: &[u8]) -> String {
     let digest = Sha256::digest(info);
     let mut name = String::with_capacity(59);
-    for (nth, five) in digest.iter().take(30).collect::<Vec<_>>().chunks(5).enumerate() {
-        let bits = five.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(**byte));
+    for (nth, five) in digest
+        .iter()
+        .take(30)
+        .collect::<Vec<_>>()
+        .chunks(5)
+        .enumerate()
+    {
+        let bits = five
+            .iter()
+            .fold(0u64, |bits, byte| bits << 8 | u64::from(**byte));
         for letter in 0..8 {
             if letter % 4 == 0 && (nth, letter) != (0, 0) {
                 name.push(':');

@@ -241,7 +241,10 @@ fn is_for(claim: Option<&Value>, audience: &str) -> Result<bool, Invalid> {
     match claim {
         Some(Value::String(one)) => Ok(one == audience),
         Some(Value::Array(several)) => {
-            let names = several.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
+            let names = several
+                .iter()
+                .map(Value::as_str)
+                .collect::<Option<Vec<_>>>();
             Ok(names.ok_or(Invalid::Claim("aud"))?.contains(&audience))
         }
         _ => Err(Invalid::Claim("aud")),

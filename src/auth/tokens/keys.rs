@@ -108,8 +108,8 @@ impl Keys {
             Some(unkept) => unkept,
             None => Arc::new(SigningKey::random(period)?),
         };
-        let created = self.store.create(&layout::token_key(period), own.record());
-        match created.await {
+        let name = layout::token_key(period);
+        match self.store.create(&name, own.record()).await {
             Ok(Created::New) => {
                 self.keep(period, Some(Arc::clone(&own)), true);
                 self.remove_old(now).await;

@@ -51,9 +51,7 @@ impl Pattern {
             Value::String(text) => self.matches(text),
             Value::Bool(truth) => self.matches(&truth.to_string()),
             Value::Number(number) => self.matches(&number.to_string()),
-            Value::Array(several) => several
-                .iter()
-                .any(|one| !one.is_array() && self.is(one)),
+            Value::Array(several) => several.iter().any(|one| !one.is_array() && self.is(one)),
             Value::Null | Value::Object(_) => false,
         }
     }
@@ -158,8 +156,16 @@ mod tests {
             ("***", "a/b", true),
             ("refs/heads/release-*", "refs/heads/release-1.2", true),
             ("refs/heads/release-*", "refs/heads/release-1/evil", false),
-            ("repo:acme/*:ref:refs/heads/main", "repo:acme/app:ref:refs/heads/main", true),
-            ("repo:acme/*:ref:refs/heads/main", "repo:acme/app:pull_request", false),
+            (
+                "repo:acme/*:ref:refs/heads/main",
+                "repo:acme/app:ref:refs/heads/main",
+                true,
+            ),
+            (
+                "repo:acme/*:ref:refs/heads/main",
+                "repo:acme/app:pull_request",
+                false,
+            ),
             ("*-*-*", "a-b-c-d", true),
             ("ä*", "äö", true),
         ] {
@@ -191,9 +197,18 @@ mod tests {
     fn all_claims_must_match() {
         let token = json!({"repository": "acme/app", "ref": "refs/heads/main"});
         assert!(mapped(&[("repository", "acme/*")], &token));
-        assert!(mapped(&[("repository", "acme/*"), ("ref", "refs/heads/main")], &token));
-        assert!(!mapped(&[("repository", "acme/*"), ("ref", "refs/tags/*")], &token));
-        assert!(!mapped(&[("repository", "acme/*"), ("environment", "*")], &token));
+        assert!(mapped(
+            &[("repository", "acme/*"), ("ref", "refs/heads/main")],
+            &token
+        ));
+        assert!(!mapped(
+            &[("repository", "acme/*"), ("ref", "refs/tags/*")],
+            &token
+        ));
+        assert!(!mapped(
+            &[("repository", "acme/*"), ("environment", "*")],
+            &token
+        ));
     }
 
     #[test]
@@ -211,7 +226,10 @@ mod tests {
         assert!(!mapped(&[("teams", "c")], &token));
         assert!(!mapped(&[("nested", "a")], &token));
         assert!(mapped(&[("kubernetes.io/namespace", "ci")], &token));
-        assert!(mapped(&[("kubernetes.io/serviceaccount/name", "b*")], &token));
+        assert!(mapped(
+            &[("kubernetes.io/serviceaccount/name", "b*")],
+            &token
+        ));
         assert!(!mapped(&[("kubernetes.io/pod/name", "**")], &token));
         assert!(mapped(&[("https://claims/role", "x")], &token));
     }

@@ -17,6 +17,7 @@ use super::jwt::keys::{Key, Keys};
 use super::jwt::{ALGORITHMS, Claims, Expected, Invalid, Unverified};
 use super::{AuthError, Unidentified};
 use claims::Mapping;
+use discovery::Discovery;
 use source::Source;
 
 /// The longest `sub`, in bytes (OpenID Connect Core section 2).
@@ -47,6 +48,16 @@ pub enum KeySource {
     },
     /// In this file, a JWK set.
     File(PathBuf),
+}
+
+/// An issuer whose keys can be fetched, as it was written.
+///
+/// # Errors
+/// It is no `https://` URL, nor one of this machine.
+pub fn checked_issuer(text: &str) -> Result<String, String> {
+    let refused = |_| format!("`{text}` is no issuer: write its URL (`https://HOST/...`)");
+    Discovery::new(text, None).map_err(refused)?;
+    Ok(text.to_owned())
 }
 
 /// Identifies workloads by the tokens of the issuers.
@@ -139,7 +150,10 @@ impl Issuer {
 
     async fn identify(&self, token: Unverified<'_>) -> Result<Caller, Invalid> {
         let id = token.key_id().ok_or(Invalid::Form("it names no key"))?;
-        let key = self.key(id).await.ok_or_else(|| Invalid::Key(id.to_owned()))?;
+        let key = self
+            .key(id)
+            .await
+            .ok_or_else(|| Invalid::Key(id.to_owned()))?;
         let expected = Expected {
             issuer: &self.settings.issuer,
             audience: &self.settings.audience,
