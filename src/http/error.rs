@@ -134,8 +134,12 @@ impl Problem {
             Unidentified::Wrong => format!("authentication required: {why} (docker login {host})"),
             Unidentified::Narrow => format!("authentication required: {why}"),
             Unidentified::Unavailable => {
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, why.to_string())
-                    .with(RETRY_AFTER, HeaderValue::from_static("5"));
+                return Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorCode::Unavailable,
+                    why.to_string(),
+                )
+                .with(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             Unidentified::Busy => {
                 return Self::new(

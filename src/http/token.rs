@@ -51,7 +51,9 @@ pub(super) async fn give(
     };
     let caller = match identify(state, &asked.headers, origin).await {
         // Who has only a token gets no other by it: it would never end.
-        Ok(caller) if caller.scope.is_some() => return Err(refused(state, origin, Unidentified::Wrong)),
+        Ok(caller) if caller.scope.is_some() => {
+            return Err(refused(state, origin, Unidentified::Wrong));
+        }
         Ok(caller) => caller,
         Err(Unidentified::Missing) if state.access.welcomes_anonymous() => Caller::anonymous(),
         Err(why) => return Err(refused(state, origin, why)),
@@ -101,7 +103,9 @@ async fn asked(parts: &Parts, body: Body) -> Result<Result<Asked, Response>, Pro
         Some("password") => {}
         Some(other) => {
             let words = match other {
-                "refresh_token" => "refresh tokens are not given out: log in by user name and password",
+                "refresh_token" => {
+                    "refresh tokens are not given out: log in by user name and password"
+                }
                 _ => "only `password` is known here",
             };
             return oauth("unsupported_grant_type", words).map(Err);
@@ -136,7 +140,9 @@ fn wanted(query: &Query) -> Result<Vec<Wanted>, Problem> {
     let texts = query.all("scope").flat_map(|scopes| scopes.split(' '));
     let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
     if texts.len() > MAX_SCOPES {
-        return Err(bad(format!("a token can be for {MAX_SCOPES} scopes at most")));
+        return Err(bad(format!(
+            "a token can be for {MAX_SCOPES} scopes at most"
+        )));
     }
     Ok(texts.into_iter().filter_map(parse).collect())
 }

@@ -42,7 +42,11 @@ fn scope() -> Scope {
 }
 
 async fn issued(tokens: &Tokens, now: u64) -> String {
-    tokens.issue(&alice(), &scope(), at(now)).await.unwrap().token
+    tokens
+        .issue(&alice(), &scope(), at(now))
+        .await
+        .unwrap()
+        .token
 }
 
 fn part(text: &str, nth: usize) -> Value {
@@ -69,7 +73,10 @@ async fn a_token_brings_back_its_caller_as_narrow_as_it_is() {
     for _ in 0..2 {
         assert_eq!(tokens.verify(&token, at(T)).await, Ok(expected.clone()));
     }
-    assert_eq!(tokens.verify(&token, at(T + 299)).await, Ok(expected.clone()));
+    assert_eq!(
+        tokens.verify(&token, at(T + 299)).await,
+        Ok(expected.clone())
+    );
     assert_eq!(tokens.verify(&token, at(T + 300)).await, WRONG);
     let claims = part(&token, 1);
     assert_eq!(claims["sub"], "alice");
@@ -112,11 +119,8 @@ async fn a_forged_header_is_refused() {
     ] {
         let header = written(&json!({"alg": alg, "typ": "JWT", "kid": name}).to_string());
         let input = format!("{header}.{payload}");
-        let hmac = jsonwebtoken::crypto::sign(
-            input.as_bytes(),
-            &own,
-            jsonwebtoken::Algorithm::HS256,
-        );
+        let hmac =
+            jsonwebtoken::crypto::sign(input.as_bytes(), &own, jsonwebtoken::Algorithm::HS256);
         for forged in [String::new(), signature.to_owned(), hmac.unwrap()] {
             let forged = format!("{input}.{forged}");
             assert_eq!(tokens.verify(&forged, at(T)).await, WRONG, "{alg} {name}");
@@ -138,7 +142,14 @@ async fn a_forged_header_is_refused() {
         let forged = format!("{}.{payload}.{signature}", written(&header));
         assert_eq!(tokens.verify(&forged, at(T)).await, WRONG, "{name}");
     }
-    for broken in ["", ".", "..", "a.b.c", &token[1..], &token[..token.len() - 2]] {
+    for broken in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        &token[1..],
+        &token[..token.len() - 2],
+    ] {
         assert_eq!(tokens.verify(broken, at(T)).await, WRONG, "{broken}");
     }
 }
@@ -168,7 +179,10 @@ async fn a_claim_that_is_not_as_it_must_be_is_refused() {
         ("nbf", times.to_vec()),
         ("iss", strings.to_vec()),
         ("aud", [&strings[..], &[json!(["other"])]].concat()),
-        ("wharf", vec![json!(null), json!({}), json!("alice"), json!([])]),
+        (
+            "wharf",
+            vec![json!(null), json!({}), json!("alice"), json!([])],
+        ),
         ("access", vec![json!("*"), json!({}), json!([1])]),
     ];
     for (name, values) in cases {
@@ -223,7 +237,10 @@ async fn a_key_signs_for_a_period_and_verifies_until_its_tokens_are_over() {
     assert_ne!(part(&last, 0)["kid"], part(&next, 0)["kid"]);
     assert!(tokens.verify(&last, at(T + 800)).await.is_ok());
     let names = || async {
-        let children = store.children(&layout::token_keys(), None, 100).await.unwrap();
+        let children = store
+            .children(&layout::token_keys(), None, 100)
+            .await
+            .unwrap();
         children.len()
     };
     assert_eq!(names().await, 2);

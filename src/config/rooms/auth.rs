@@ -175,7 +175,11 @@ fn local_path(text: &str) -> Result<String, String> {
     }
 }
 
-fn htpasswd(section: &Section<'_>, queue: usize, backoff: backoff::Limits) -> htpasswd::Settings {
+fn htpasswd(
+    section: &Section<'_>,
+    queue: usize,
+    backoff: auth::backoff::Limits,
+) -> htpasswd::Settings {
     let realm = section.require("realm", text);
     let path = section.require("path", text);
     htpasswd::Settings {
