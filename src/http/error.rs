@@ -52,6 +52,14 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
+    /// The path is none of ours.
+    pub(super) fn nowhere() -> Self {
+        Self::not_found(
+            ErrorCode::NameUnknown,
+            "there is nothing at this path: the API is under /v2/",
+        )
+    }
+
     /// Something that cannot happen did: the log says what.
     pub(super) fn internal(cause: impl ToString) -> Self {
         let message =
@@ -125,6 +133,14 @@ impl Problem {
             }
             Unidentified::Wrong => format!("authentication required: {why} (docker login {host})"),
             Unidentified::Narrow => format!("authentication required: {why}"),
+            Unidentified::Unavailable => {
+                return Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorCode::Unavailable,
+                    why.to_string(),
+                )
+                .with(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
             Unidentified::Busy => {
                 return Self::new(
                     StatusCode::TOO_MANY_REQUESTS,

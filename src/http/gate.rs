@@ -17,7 +17,8 @@ use super::log::Facts;
 use super::operation::{Operation, Resource, Session};
 use super::standing::{Over, Standing};
 use super::{
-    Origin, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, uploads, usage,
+    Origin, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, token, uploads,
+    usage,
 };
 use crate::access::{Allowed, Denied, Push, Right, Visible};
 use crate::auth::caller::{Caller, Identity, Needed};
@@ -86,6 +87,16 @@ async fn decide(
     let path = inner.to_owned();
     let query = request.uri().query().unwrap_or_default();
     let operation = Operation::parse(request.method(), &path, query, &state.settings.limits);
+    let gives_tokens = state.authenticator.gives_tokens();
+    let operation = match operation {
+        Ok(Operation::Token) if gives_tokens => {
+            facts.operation = Operation::Token.handler();
+            let origin = Origin::told(&request);
+            return token::give(state, &origin, request, facts).await;
+        }
+        Ok(Operation::Token) => Err(Problem::nowhere()),
+        other => other,
+    };
     let needed = operation
         .as_ref()
         .map_or_else(|_| Vec::new(), Operation::needs);
@@ -97,6 +108,10 @@ async fn decide(
         token: shows_token(request.headers()),
     };
     let caller = match identify(state, request.headers(), &origin).await {
+        // A token that was given when rules let everybody in.
+        Ok(caller) if caller.is_anonymous() && is_closed(state) => {
+            return Err(login.asked(Unidentified::Missing));
+        }
         Ok(caller) => caller,
         // Rules may let them in all the same; the base is where clients learn
         // how to log in.
@@ -146,6 +161,7 @@ impl Login<'_> {
             why,
             token: self.token,
             url: url.as_deref(),
+            prefix: &self.state.settings.prefix,
         });
         // A line that can be copied, or where to fill in the name.
         let host = self.origin.host.as_deref().unwrap_or("HOST");
@@ -219,6 +235,8 @@ async fn dispatch(
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     let (name, resource) = match operation {
+        // Answered before: its caller shows a password, perhaps in the body.
+        Operation::Token => return Err(Problem::nowhere()),
         Operation::Base => return answer::json("application/json", &serde_json::json!({})),
         Operation::Catalog { after, limit } => {
             return catalog::list(state, &asking.lists()?, after.as_deref(), limit).await;
@@ -340,6 +358,11 @@ fn uploader(identity: &Identity, origin: &Origin) -> Uploader {
     }
 }
 
+/// Whether nobody may do anything without a login.
+fn is_closed(state: &State) -> bool {
+    state.authenticator.asks() && !state.access.welcomes_anonymous()
+}
+
 fn shows_token(headers: &HeaderMap) -> bool {
     let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     shown
@@ -348,7 +371,7 @@ fn shows_token(headers: &HeaderMap) -> bool {
 }
 
 /// Two `Authorization` headers are two answers to one question: neither counts.
-async fn identify(
+pub(super) async fn identify(
     state: &State,
     headers: &HeaderMap,
     origin: &Origin,

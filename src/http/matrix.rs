@@ -57,7 +57,7 @@ const fn row(method: &'static str, path: &'static str, statuses: [u16; 4]) -> Ro
     }
 }
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     row("GET", "/v2/", [200, 200, 200, 200]),
     row("GET", "/v2/_catalog", [200, 200, 200, 200]),
     row("GET", "/v2/{name}/tags/list", [200, 404, 200, 200]),
@@ -114,12 +114,15 @@ const ROWS: [Row; 18] = [
         "/v2/_wharf/usage?repository={name}",
         [200, 404, 200, 200],
     ),
+    // Without `auth.tokens` there is no such path.
+    row("GET", "/token", [404, 404, 404, 404]),
 ];
 
 /// Which row an operation has. Whoever adds one has to say it here.
 fn place(operation: &Operation) -> usize {
     match operation {
         Operation::Base => 0,
+        Operation::Token => 18,
         Operation::Catalog { .. } => 1,
         Operation::Usage { repository, .. } => 16 + usize::from(repository.is_some()),
         Operation::In(_, resource) => match resource {

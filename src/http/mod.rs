@@ -28,6 +28,7 @@ mod refusal;
 mod settings;
 mod standing;
 mod tags;
+mod token;
 mod uploads;
 mod usage;
 

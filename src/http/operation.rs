@@ -18,6 +18,8 @@ use crate::registry::StoreId;
 
 /// One request of the API. `HEAD` is the operation of its `GET`.
 pub(super) enum Operation {
+    /// `GET /token`, and `POST` with a form
+    Token,
     /// `GET /v2/`
     Base,
     /// `GET /v2/_catalog`
@@ -35,6 +37,9 @@ pub(super) enum Operation {
     /// Everything within one repository.
     In(RepositoryName, Resource),
 }
+
+/// Where tokens are given out.
+const TOKEN: &str = "/token";
 
 /// What is asked of a repository.
 pub(super) enum Resource {
@@ -97,6 +102,7 @@ pub(super) enum Start {
 
 /// Which resource a path names, before the method is looked at.
 enum Place<'a> {
+    Token,
     Base,
     Catalog,
     Usage,
@@ -116,8 +122,14 @@ impl Operation {
         query: &str,
         limits: &Limits,
     ) -> Result<Self, Problem> {
-        let segments = segments(path)?;
-        let place = place(&segments)?;
+        let segments = match path {
+            TOKEN => Vec::new(),
+            _ => segments(path)?,
+        };
+        let place = match path {
+            TOKEN => Place::Token,
+            _ => place(&segments)?,
+        };
         let allowed = place.methods();
         if *method == Method::OPTIONS {
             return Err(Problem::options(allowed));
@@ -126,6 +138,7 @@ impl Operation {
         let query = Query::parse(query, limits.query_parameters)?;
         let after = || query.last().map(str::to_owned);
         match (place, method.as_str()) {
+            (Place::Token, "GET" | "POST") => Ok(Self::Token),
             (Place::Base, _) if read => Ok(Self::Base),
             (Place::Catalog, _) if read => Ok(Self::Catalog {
                 after: after(),
@@ -192,6 +205,7 @@ impl Operation {
     /// registry:2's name of the resource: a label of metrics and logs.
     pub(super) fn handler(&self) -> &'static str {
         match self {
+            Self::Token => "token",
             Self::Base => "base",
             Self::Catalog { .. } => "catalog",
             Self::Usage { .. } => "usage",
@@ -214,7 +228,7 @@ impl Operation {
     /// The repository, if the operation is within one.
     pub(super) fn repository(&self) -> Option<&RepositoryName> {
         match self {
-            Self::Base | Self::Catalog { .. } => None,
+            Self::Token | Self::Base | Self::Catalog { .. } => None,
             Self::Usage { repository, .. } => repository.as_ref(),
             Self::In(name, _) => Some(name),
         }
@@ -224,7 +238,7 @@ impl Operation {
     pub(super) fn needs(&self) -> Vec<Needed> {
         use Action::{Delete, Pull, Push};
         match self {
-            Self::Base => Vec::new(),
+            Self::Token | Self::Base => Vec::new(),
             Self::Catalog { .. } | Self::Usage { .. } => vec![Needed::Catalog],
             Self::In(name, resource) => {
                 let actions: &[Action] = match resource {
@@ -287,6 +301,7 @@ impl Operation {
 impl Place<'_> {
     fn methods(&self) -> &'static str {
         match self {
+            Self::Token => "GET, POST",
             Self::Base | Self::Catalog | Self::Usage | Self::Tags(_) | Self::Referrers(..) => {
                 "GET, HEAD"
             }
@@ -301,12 +316,7 @@ impl Place<'_> {
 /// The decoded parts of the path behind `/v2/`. A part that hides a slash is
 /// refused by the grammar of whatever it stands for.
 fn segments(path: &str) -> Result<Vec<String>, Problem> {
-    let not_found = || {
-        Problem::not_found(
-            ErrorCode::NameUnknown,
-            "there is nothing at this path: the API is under /v2/",
-        )
-    };
+    let not_found = Problem::nowhere;
     let rest = match path.strip_prefix("/v2") {
         Some("" | "/") => return Ok(Vec::new()),
         Some(rest) => rest.strip_prefix('/').ok_or_else(not_found)?,

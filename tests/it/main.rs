@@ -86,6 +86,7 @@ mod stores;
 mod tag_lists;
 mod tls;
 mod tls_bounds;
+mod tokens;
 mod trusted_proxies;
 mod usage;
 mod users_command;

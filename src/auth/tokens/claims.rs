@@ -48,7 +48,12 @@ struct Holder {
 
 impl<'a> Claims<'a> {
     /// Those of a token for `caller`, from `now` on.
-    pub(super) fn of(settings: &'a Settings, caller: &Caller, scope: &Scope, now: SystemTime) -> Self {
+    pub(super) fn of(
+        settings: &'a Settings,
+        caller: &Caller,
+        scope: &Scope,
+        now: SystemTime,
+    ) -> Self {
         let begins = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let subject = match &caller.identity {
             // As distribution's own service has it.

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Failed;
 use crate::auth::jwt::keys;
@@ -27,7 +27,13 @@ pub(super) struct SigningKey {
 struct Record {
     algorithm: String,
     /// PKCS#8, in base64.
-    private: Zeroizing<String>,
+    private: String,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.private.zeroize();
+    }
 }
 
 const ALGORITHM: &str = "EdDSA";
@@ -36,7 +42,7 @@ impl SigningKey {
     /// A new one.
     pub(super) fn random(period: u64) -> Result<Self, Failed> {
         let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(Failed::key)?;
-        let private = Zeroizing::new(STANDARD.encode(Zeroizing::new(pair.serialize_der())));
+        let private = STANDARD.encode(Zeroizing::new(pair.serialize_der()));
         let record = Record {
             algorithm: ALGORITHM.to_owned(),
             private,
@@ -51,7 +57,7 @@ impl SigningKey {
         if written.algorithm != ALGORITHM {
             return None;
         }
-        let private = Zeroizing::new(STANDARD.decode(&*written.private).ok()?);
+        let private = Zeroizing::new(STANDARD.decode(&written.private).ok()?);
         let pair = KeyPair::try_from(private.as_slice()).ok()?;
         Self::of(period, &pair, Zeroizing::new(record.to_vec())).ok()
     }

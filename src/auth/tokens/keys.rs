@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::key::{SigningKey, period_of};
 use super::{Failed, LIFETIMES};
-use crate::storage::{Created, Store, StorageError, layout};
+use crate::storage::{Created, StorageError, Store, layout};
 
 /// How long a record that was read counts without another look.
 const FRESH: Duration = Duration::from_secs(30);
@@ -108,8 +108,8 @@ impl Keys {
             Some(unkept) => unkept,
             None => Arc::new(SigningKey::random(period)?),
         };
-        let created = self.store.create(&layout::token_key(period), own.record());
-        match created.await {
+        let name = layout::token_key(period);
+        match self.store.create(&name, own.record()).await {
             Ok(Created::New) => {
                 self.keep(period, Some(Arc::clone(&own)), true);
                 self.remove_old(now).await;
@@ -135,7 +135,14 @@ impl Keys {
         let name = layout::token_key(period);
         let record = match (self.store.get(&name).await, &known) {
             (Ok(record), _) => record,
-            (Err(error), Some(Slot { key: Some(key), kept, .. })) => {
+            (
+                Err(error),
+                Some(Slot {
+                    key: Some(key),
+                    kept,
+                    ..
+                }),
+            ) => {
                 tracing::warn!(%error, "the key of tokens can't be read again: the one that is known stays");
                 self.keep(period, Some(Arc::clone(key)), *kept);
                 return Ok(self.slot(period));
@@ -171,7 +178,11 @@ impl Keys {
             return;
         };
         for child in children {
-            let over = child.name.parse().ok().filter(|old| self.is_over(*old, now));
+            let over = child
+                .name
+                .parse()
+                .ok()
+                .filter(|old| self.is_over(*old, now));
             if let Some(old) = over
                 && let Err(error) = self.store.delete(&layout::token_key(old)).await
             {

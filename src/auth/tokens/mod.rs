@@ -22,13 +22,12 @@ use sha2::{Digest, Sha256};
 use super::caller::{Caller, Scope};
 use super::jwt::{Invalid, Unverified};
 use super::{Asked, Unidentified};
-use crate::storage::{Store, StorageError};
+use crate::storage::{StorageError, Store};
 use claims::Claims;
 use keys::Keys;
 
 /// How long tokens may be made to last.
-pub const LIFETIMES: RangeInclusive<Duration> =
-    Duration::from_secs(60)..=Duration::from_secs(3600);
+pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3600);
 
 /// How long one key signs.
 const PERIOD: Duration = Duration::from_secs(24 * 3600);
@@ -170,7 +169,10 @@ impl Tokens {
             (Some(realm), _) => realm.clone(),
             (None, url) => format!("{}{}/token", url?, asked.prefix),
         };
-        let mut text = format!("Bearer realm=\"{realm}\",service=\"{}\"", self.settings.service);
+        let mut text = format!(
+            "Bearer realm=\"{realm}\",service=\"{}\"",
+            self.settings.service
+        );
         if !asked.needed.is_empty() {
             let scopes: Vec<String> = asked.needed.iter().map(ToString::to_string).collect();
             text += &format!(",scope=\"{}\"", scopes.join(" "));

@@ -22,6 +22,9 @@ const REDIRECT: &str = "/auth/token";
 /// `auth` but for [`own_tokens`].
 pub(super) fn logins(root: &Section<'_>) -> auth::Settings {
     let section = root.section("auth");
+    // Read in any case: a mistake is one without users, too.
+    let bounds = root.section("limits");
+    let (queue, backoff) = (limits::login_queue(&bounds), limits::backoff(&bounds));
     let named = section.names().filter(|name| TYPES.contains(name));
     let chosen: Vec<&str> = named.collect();
     if chosen.len() > 1 {
@@ -30,7 +33,7 @@ pub(super) fn logins(root: &Section<'_>) -> auth::Settings {
     auth::Settings {
         htpasswd: chosen
             .contains(&"htpasswd")
-            .then(|| htpasswd(&section.section("htpasswd"), root)),
+            .then(|| htpasswd(&section.section("htpasswd"), queue, backoff)),
         outside: chosen
             .contains(&"token")
             .then(|| outside(&section.section("token"))),
@@ -172,14 +175,18 @@ fn local_path(text: &str) -> Result<String, String> {
     }
 }
 
-fn htpasswd(section: &Section<'_>, root: &Section<'_>) -> htpasswd::Settings {
+fn htpasswd(
+    section: &Section<'_>,
+    queue: usize,
+    backoff: auth::backoff::Limits,
+) -> htpasswd::Settings {
     let realm = section.require("realm", text);
     let path = section.require("path", text);
     htpasswd::Settings {
         realm: realm.unwrap_or_default(),
         path: PathBuf::from(path.unwrap_or_default()),
-        queue: limits::login_queue(&root.section("limits")),
-        backoff: limits::backoff(&root.section("limits")),
+        queue,
+        backoff,
     }
 }
 
