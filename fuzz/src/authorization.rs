@@ -70,6 +70,7 @@ pub fn run(data: &[u8]) {
         Err(Unidentified::Wrong) => assert!(!is_login || rest != LOGIN),
         Err(Unidentified::Busy) => panic!("busy with one request"),
         Err(Unidentified::Unavailable) => panic!("the storage answers"),
+        Err(Unidentified::Slowed { .. }) => panic!("slowed without limits"),
         Err(Unidentified::Narrow) => panic!("a password has no scope"),
     }
 }
