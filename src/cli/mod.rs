@@ -3,6 +3,7 @@
 //! 130 interrupted.
 
 mod ask;
+mod can;
 mod check;
 mod config;
 mod doctor;

@@ -487,6 +487,21 @@ pub fn pushed_by(mark: &str, id: &UploadId) -> Key {
     Key(format!("{COLLECTION}/pushed/{mark}/{id}"))
 }
 
+/// How far a collection was, for one that goes on with it.
+pub fn checkpoint() -> Key {
+    Key(format!("{COLLECTION}/checkpoint"))
+}
+
+/// The pieces of what it had found, one child each.
+pub fn checkpoint_pieces() -> Prefix {
+    Prefix(format!("{COLLECTION}/found"))
+}
+
+/// One piece of what it had found. `name` is one component.
+pub fn checkpoint_piece(name: &str) -> Key {
+    Key(format!("{COLLECTION}/found/{name}"))
+}
+
 /// Whoever collects has it ([`super::Store::hold`]).
 pub fn collector() -> Key {
     Key(format!("{COLLECTION}/collector"))

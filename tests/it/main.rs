@@ -21,6 +21,7 @@ mod process;
 mod repo;
 mod wire;
 
+mod access;
 mod bad_entries;
 mod bad_inputs;
 mod bad_inputs_compared;
@@ -28,6 +29,7 @@ mod base;
 mod bit_rot;
 mod blobs;
 mod catalog;
+mod changes;
 mod check;
 mod check_beside;
 mod check_from;
