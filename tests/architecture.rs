@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("observe", &["storage", "oci"]),
     ("registry", &["storage", "oci"]),
     ("access", &["auth", "oci"]),
-    ("auth", &["oci"]),
+    ("auth", &["storage", "oci"]),
     ("storage", &["oci"]),
     ("oci", &[]),
 ];

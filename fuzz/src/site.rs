@@ -67,7 +67,7 @@ pub fn config(text: &str) -> Config {
 pub fn users(file: &Path) -> auth::Settings {
     let file = file.display();
     config(&format!(
-        "storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\n"
+        "storage: filesystem\nauth: {{htpasswd: {{realm: r, path: {file}}}}}\nlimits: {{loginsperaddress: 0, loginsperuser: 0}}\n"
     ))
     .auth
 }

@@ -108,12 +108,14 @@ impl Reloads {
             }
         }
         let state = self.state.load_full();
+        // Who asks for the groups looks at their file.
+        drop(state.access.members());
+        let groups = state.access.problems();
+        let groups = (!groups.is_empty()).then(|| groups.join("; "));
+        self.note("groups", groups.as_ref());
         let broken = state.authenticator.broken().await;
         self.note("users", broken.get("users"));
         self.note("keys", broken.get("keys"));
-        // Who asks for the groups looks at their file.
-        drop(state.access.members());
-        self.note("groups", state.access.problems().first());
     }
 
     /// Puts `auth` and `access` of a changed file in force.

@@ -1,5 +1,6 @@
 //! Who is it: turns a request's `Authorization` into an identity.
 
+pub mod backoff;
 mod basic;
 pub mod caller;
 pub mod htpasswd;
@@ -10,6 +11,7 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,6 +36,8 @@ pub struct Settings {
 pub struct Shown<'a> {
     /// Its `Authorization` header. A request with more than one must be refused.
     pub authorization: Option<&'a HeaderValue>,
+    /// Where it comes from; an IPv6 network where one host has it whole.
+    pub address: Option<IpAddr>,
 }
 
 /// The caller could not be identified.
@@ -52,6 +56,12 @@ pub enum Unidentified {
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
+    /// There were too many wrong passwords from this address or for this user.
+    #[error("too many wrong logins")]
+    Slowed {
+        /// How long the next login has to wait, in seconds.
+        seconds: u64,
+    },
 }
 
 /// Users cannot be told apart as configured. The text is for the log.
@@ -108,8 +118,9 @@ impl Authenticator {
         let mut notices = Vec::new();
         if let Some(settings) = settings.htpasswd {
             let challenge = basic::challenge(&settings.realm);
-            ways.basic = Some(challenge.ok_or(AuthError::Realm(settings.realm))?);
-            let (users, said) = Htpasswd::open(settings.path, settings.queue)?;
+            let refused = || AuthError::Realm(settings.realm.clone());
+            ways.basic = Some(challenge.ok_or_else(refused)?);
+            let (users, said) = Htpasswd::open(settings)?;
             ways.htpasswd = Some(users);
             notices = said;
         }
@@ -131,7 +142,7 @@ impl Authenticator {
         }
         let credentials = basic::credentials(shown.authorization)?;
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
-        let stamp = users.verify(&credentials).await?;
+        let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
         Ok(Caller::known(user, Proof::Password(stamp)))
     }

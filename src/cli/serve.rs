@@ -18,6 +18,9 @@ use crate::server::certificates::{self, Issued};
 use crate::server::tls::{ClientAuth, Version};
 use crate::server::{Shutdown, tls};
 
+/// Set to `1`, core dumps and debuggers work as the system has them.
+const KEEP_DUMPS: &str = "WHARF_CORE_DUMPS";
+
 /// Arguments of `wharf serve`.
 #[derive(Args)]
 pub struct ServeArgs {
@@ -157,6 +160,13 @@ fn serve(prepared: Prepared) -> Result<(), String> {
         tracing::warn!("{note}");
     }
     crate::server::raise_open_files();
+    if std::env::var_os(KEEP_DUMPS).is_some_and(|value| value == "1") {
+        tracing::warn!(
+            "{KEEP_DUMPS} is set: core dumps and debuggers see passwords and keys; unset it when done"
+        );
+    } else {
+        crate::server::keep_private();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

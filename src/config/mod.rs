@@ -166,6 +166,7 @@ impl Config {
                     realm: EMBEDDED_REALM.to_owned(),
                     path: users,
                     queue: auth::htpasswd::Settings::QUEUE,
+                    backoff: auth::backoff::Limits::default(),
                 }),
             },
             access: access::Settings::default(),

@@ -133,6 +133,17 @@ impl Problem {
                 )
                 .with(RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            Unidentified::Slowed { seconds } => {
+                let message = format!(
+                    "too many wrong logins from this address or for this user: try again in {seconds} s"
+                );
+                return Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::TooManyRequests,
+                    message,
+                )
+                .with(RETRY_AFTER, seconds.into());
+            }
         };
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message);
         for challenge in challenges {

@@ -95,7 +95,7 @@ async fn decide(
         needed,
         origin: &origin,
     };
-    let caller = match identify(state, request.headers()).await {
+    let caller = match identify(state, request.headers(), &origin).await {
         Ok(caller) => caller,
         // Rules may let them in all the same; the base is where clients learn
         // how to log in.
@@ -332,7 +332,11 @@ fn uploader(identity: &Identity, origin: &Origin) -> Uploader {
 }
 
 /// Two `Authorization` headers are two answers to one question: neither counts.
-async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+async fn identify(
+    state: &State,
+    headers: &HeaderMap,
+    origin: &Origin,
+) -> Result<Caller, Unidentified> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next();
     if values.next().is_some() {
@@ -340,6 +344,7 @@ async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Unidenti
     }
     let shown = Shown {
         authorization: first,
+        address: origin.neighbourhood(),
     };
     state.authenticator.identify(shown).await
 }

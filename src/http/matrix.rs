@@ -187,6 +187,7 @@ impl World {
             realm: "matrix".to_owned(),
             path: self.directory.path().join("users"),
             queue: htpasswd::Settings::QUEUE,
+            backoff: auth::backoff::Limits::NONE,
         };
         let logins = auth::Settings {
             htpasswd: Some(users),

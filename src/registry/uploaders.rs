@@ -1,7 +1,8 @@
 //! How many uploads each user has open (threat model T11).
 //!
 //! Counted in this process alone, in memory: asking the store would cost a walk
-//! for each push. What another replica began counts there; what was begun
+//! for each push. What another replica began counts there, what another ended
+//! counts until its user has too many and the store is asked; what was begun
 //! before a restart counts no more. An upload that nobody asked about for a
 //! while counts no more either: clients that were killed don't come back, and
 //! must not lock out the next.
@@ -123,6 +124,16 @@ impl Open {
             open: self.clone(),
             stage: stage.clone(),
         }
+    }
+
+    /// The uploads of one uploader that no request is working on.
+    pub(super) fn idle_of(&self, uploader: &Uploader) -> Vec<Stage> {
+        let table = self.lock();
+        let theirs = table
+            .uploads
+            .iter()
+            .filter(|(_, upload)| upload.requests == 0 && upload.uploader == *uploader);
+        theirs.map(|(stage, _)| stage.clone()).collect()
     }
 
     /// An upload has ended, one way or another.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha512};
 
 use super::hasher::Hasher;
@@ -25,6 +25,9 @@ use crate::storage::{self, ByteStream, Stage, StorageError, layout};
 /// reading this much again at the end takes under ten seconds, and clients
 /// wait thirty for the closing answer.
 const REREAD_LIMIT: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Uploads that are looked for at once.
+const LOOKS: usize = 16;
 
 /// `Content-Range` of a chunk: the first and the last byte, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +52,34 @@ impl Repository {
         let stage = layout::upload(&self.name, &id);
         let most = self.settings().limits.uploads_per_user;
         let open = &self.registry.inner.uploads;
-        open.begin(&stage, &self.uploader, most, Instant::now())?;
+        let counted = open.begin(&stage, &self.uploader, most, Instant::now());
+        if let Err(too_many) = counted {
+            if self.forget_ended_elsewhere().await? == 0 {
+                return Err(too_many);
+            }
+            open.begin(&stage, &self.uploader, most, Instant::now())?;
+        }
         self.registry.usage().session_begun(self, &stage);
         let begun = self.begin(&stage, algorithm).await;
         if begun.is_err() {
             open.end(&stage);
         }
         begun.map(|()| id)
+    }
+
+    /// Uploads that were begun here and ended by another replica count no more;
+    /// how many there were. Asked only of who has too many, and of no more of
+    /// them than they may have.
+    async fn forget_ended_elsewhere(&self) -> Result<usize, Error> {
+        let open = &self.registry.inner.uploads;
+        let idle = open.idle_of(&self.uploader);
+        let looks = idle.into_iter().map(|stage| async move {
+            let staged = self.store().staged(&stage).await?;
+            Ok::<_, Error>(staged.is_none().then_some(stage))
+        });
+        let looks = stream::iter(looks).buffer_unordered(LOOKS);
+        let ended: Vec<Option<Stage>> = looks.try_collect().await?;
+        Ok(ended.iter().flatten().map(|stage| open.end(stage)).count())
     }
 
     async fn begin(&self, stage: &Stage, algorithm: Option<Algorithm>) -> Result<(), Error> {

@@ -20,6 +20,7 @@ mod hints;
 mod limits;
 mod linger;
 mod listener;
+mod memory;
 mod mistaken;
 mod refused;
 mod service;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 pub use accept::{Drained, Server, ServerError};
 pub use limits::{Limits, raise_open_files};
+pub use memory::keep_private;
 pub use shutdown::Shutdown;
 
 /// Where and how to listen.

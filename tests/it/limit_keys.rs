@@ -407,7 +407,11 @@ fn a_body_that_trickles_is_too_slow_after_its_grace() {
 
 #[test]
 fn an_answer_that_nobody_takes_ends() {
-    let server = limited(&[("answertimeout", "2s")]);
+    let server = Registry::with()
+        .section("limits:\n  answertimeout: 2s\n")
+        // Its open files are looked at below.
+        .env("WHARF_CORE_DUMPS", "1")
+        .start();
     let repo = Repo::on(&server, "taken");
     let digest = repo.push(&noise(1, 64 << 20));
     let mut socket = connect(server.host(), PATIENCE);

@@ -10,7 +10,7 @@ use reqwest::blocking::{Body, Client, Response};
 
 use crate::content::sha256;
 use crate::random::Random;
-use crate::repo::with_query;
+use crate::repo::{Repo, with_query};
 use crate::support::{Registry, S3Engine, is_long, say};
 
 /// The largest blob and the largest chunk, in bytes.
@@ -363,4 +363,26 @@ fn end_of(answer: &Response, acknowledged: usize) -> usize {
         Some(last) => last.parse::<usize>().expect("the last byte") + 1,
         None => panic!("no range from 0: {range}"),
     }
+}
+
+/// One replica counts what another has ended only until it would refuse more.
+#[test]
+fn what_another_replica_has_ended_does_not_count() {
+    if !S3Engine::needs().met() {
+        return;
+    }
+    let bucket = S3Engine::shared().bucket();
+    let few = "limits: {uploadsperuser: 2}";
+    let replicas = [(); 2].map(|()| Registry::with().s3(&bucket).section(few).start());
+    let [one, two] = [0, 1].map(|at| Repo::on(&replicas[at], "hops/ended"));
+    let begin = || one.ask("POST", "blobs/uploads/").body("").send();
+    for number in 0..5 {
+        let content = format!("upload {number}");
+        let location = begin().expect(202).must("location").to_owned();
+        let closing = with_query(&location, &format!("digest={}", sha256(content.as_bytes())));
+        two.at("PUT", &closing).body(content).send().expect(201);
+    }
+    begin().expect(202);
+    begin().expect(202);
+    begin().refused(429, "TOOMANYREQUESTS");
 }

@@ -1,7 +1,8 @@
 //! The grammar of a users file: lines `user:hash`, comments, and empty lines
 //! (httpd's `htpasswd -n` ends in one). Read by the server and by the editor.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,8 +31,7 @@ pub(super) enum Line<'a> {
 #[derive(Debug)]
 pub(super) struct Users {
     by_name: HashMap<UserName, Arc<Hash>>,
-    /// Of the kind and cost that most users have.
-    unmatchable: Arc<Hash>,
+    unmatchable: Unmatchable,
 }
 
 /// What a users file says.
@@ -79,7 +79,7 @@ impl Users {
     pub(super) fn hash_of(&self, user: &UserName) -> (Arc<Hash>, bool) {
         match self.by_name.get(user) {
             Some(hash) => (Arc::clone(hash), true),
-            None => (Arc::clone(&self.unmatchable), false),
+            None => (self.unmatchable.hash_for(user), false),
         }
     }
 
@@ -128,7 +128,7 @@ pub(super) fn parse(file: &Path, content: &[u8]) -> Parsed {
         notices: notices(file, problems, by_name.is_empty()),
         broken: malformed && first_lines.is_empty(),
         users: Users {
-            unmatchable: Arc::new(Hash::unmatchable(most_common_cost(&by_name))),
+            unmatchable: Unmatchable::like(&by_name),
             by_name,
         },
     }
@@ -159,15 +159,45 @@ fn notices(file: &Path, problems: Vec<(usize, Problem)>, nobody: bool) -> Vec<No
     notices
 }
 
-fn most_common_cost(users: &HashMap<UserName, Arc<Hash>>) -> Cost {
-    let mut counts: HashMap<Cost, usize> = HashMap::new();
-    for hash in users.values() {
-        *counts.entry(hash.cost()).or_default() += 1;
+/// Hashes for users that don't exist: each name has one of a kind and cost that
+/// stays the same, and all together they are as frequent as those of the users
+/// who do, so that no time tells them apart.
+#[derive(Debug)]
+struct Unmatchable {
+    /// With how many users have this or one before it.
+    hashes: Vec<(u64, Arc<Hash>)>,
+    users: u64,
+    hasher: RandomState,
+}
+
+impl Unmatchable {
+    fn like(users: &HashMap<UserName, Arc<Hash>>) -> Self {
+        let mut counts: BTreeMap<Cost, u64> = BTreeMap::new();
+        for hash in users.values() {
+            *counts.entry(hash.cost()).or_default() += 1;
+        }
+        if counts.is_empty() {
+            counts.insert(Cost::DEFAULT, 1);
+        }
+        let mut users = 0;
+        let hashes = counts.into_iter().map(|(cost, count)| {
+            users += count;
+            (users, Arc::new(Hash::unmatchable(cost)))
+        });
+        Self {
+            hashes: hashes.collect(),
+            users,
+            hasher: RandomState::new(),
+        }
     }
-    counts
-        .into_iter()
-        .max_by_key(|(cost, count)| (*count, *cost))
-        .map_or(Cost::DEFAULT, |(cost, _)| cost)
+
+    fn hash_for(&self, user: &UserName) -> Arc<Hash> {
+        let place = self.hasher.hash_one(user).checked_rem(self.users);
+        let place = place.unwrap_or_default();
+        let found = self.hashes.iter().find(|(upto, _)| place < *upto);
+        let hash = found.map(|(_, hash)| Arc::clone(hash));
+        hash.unwrap_or_else(|| Arc::new(Hash::unmatchable(Cost::DEFAULT)))
+    }
 }
 
 #[cfg(test)]
@@ -265,20 +295,25 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_costs_what_most_users_cost() {
-        let cost = |content: &str| {
+    fn unknown_users_cost_what_users_cost_and_as_often() {
+        let costs = |content: &str| {
             let parsed = parse(Path::new("f"), content.as_bytes());
-            let (hash, known) = parsed.users.hash_of(&"nobody".parse().unwrap());
-            assert!(!known);
-            hash.cost()
+            let mut counts: BTreeMap<Cost, usize> = BTreeMap::new();
+            for number in 0..1000 {
+                let name = format!("nobody{number}").parse().unwrap();
+                let (hash, known) = parsed.users.hash_of(&name);
+                assert!(!known);
+                assert_eq!(parsed.users.hash_of(&name).0.cost(), hash.cost());
+                *counts.entry(hash.cost()).or_default() += 1;
+            }
+            counts
         };
         let five = Hash::unmatchable(Cost::Bcrypt(5));
-        assert_eq!(cost(""), Cost::DEFAULT);
-        assert_eq!(cost(&format!("a:{BCRYPT}\n")), Cost::Bcrypt(4));
-        assert_eq!(
-            cost(&format!("a:{BCRYPT}\nb:{}\nc:{BCRYPT}\n", five.as_str())),
-            Cost::Bcrypt(4)
-        );
+        assert_eq!(costs("")[&Cost::DEFAULT], 1000);
+        assert_eq!(costs(&format!("a:{BCRYPT}\n"))[&Cost::Bcrypt(4)], 1000);
+        let mixed = costs(&format!("a:{BCRYPT}\nb:{}\nc:{BCRYPT}\n", five.as_str()));
+        assert!((550..780).contains(&mixed[&Cost::Bcrypt(4)]), "{mixed:?}");
+        assert!((220..450).contains(&mixed[&Cost::Bcrypt(5)]), "{mixed:?}");
     }
 
     proptest! {

@@ -8,18 +8,22 @@ mod follow;
 pub mod hash;
 mod lines;
 mod notice;
+mod priority;
 mod remember;
 mod replace;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use create::create_with_random_password;
 pub use notice::{Created, Notice, Problem};
 
+use super::backoff::{self, Attempt, Backoff, Slowed};
 use super::basic::Credentials;
 use super::caller::Stamp;
 use super::user_name::UserName;
@@ -42,8 +46,11 @@ pub struct Settings {
     pub realm: String,
     /// The file of users.
     pub path: PathBuf,
-    /// `limits.loginqueue`: how many verifications may wait for a processor.
+    /// `limits.loginqueue`: how many verifications may wait for a processor, and
+    /// as many again of those whose credentials were right lately.
     pub queue: usize,
+    /// When logins have to wait.
+    pub backoff: backoff::Limits,
 }
 
 impl Settings {
@@ -56,53 +63,80 @@ pub(super) struct Htpasswd {
     file: Follower,
     key: Key,
     verifier: Verifier,
+    backoff: Backoff,
 }
 
 impl Htpasswd {
     /// Reads the file; makes it, as registry:2 does, if there is none.
-    pub(super) fn open(path: PathBuf, queue: usize) -> Result<(Self, Vec<Notice>), AuthError> {
+    pub(super) fn open(settings: Settings) -> Result<(Self, Vec<Notice>), AuthError> {
+        let path = settings.path;
         let kind = NewHash::Bcrypt(FIRST_USER_COST);
         let created = create_with_random_password(&path, FIRST_USER, kind)?;
         let (file, notices) = Follower::open(path)?;
         let htpasswd = Self {
             file,
             key: Key::random()?,
-            verifier: Verifier::new(queue),
+            verifier: Verifier::new(settings.queue),
+            backoff: Backoff::new(settings.backoff),
         };
         let created = created.map(Notice::Created);
         Ok((htpasswd, created.into_iter().chain(notices).collect()))
     }
 
-    /// Verifies credentials, from memory or by a hash, and tells the version of
-    /// the user's password.
-    pub(super) async fn verify(&self, credentials: &Credentials) -> Result<Stamp, Unidentified> {
+    /// Verifies credentials from an address, from memory or by a hash, and
+    /// tells the version of the user's password.
+    pub(super) async fn verify(
+        &self,
+        credentials: &Credentials,
+        address: Option<IpAddr>,
+    ) -> Result<Stamp, Unidentified> {
         let Credentials { user, password } = credentials;
         let tag = self.key.tag(user, password);
+        let attempt = Attempt {
+            user,
+            address,
+            tag: &tag,
+        };
         self.file.look_if_due().await;
-        {
+        let now = Instant::now();
+        let remembered = {
             let version = self.file.current();
-            if version.remembered.knows(user, &tag, Instant::now()) {
+            let remembered = version.remembered.knows(user, &tag, now);
+            if remembered && self.backoff.is_calm(address, now) {
                 return version.users.stamp(user).ok_or(Unidentified::Wrong);
             }
+            remembered
+        };
+        let admitted = self.backoff.admit(attempt, now);
+        let lane = admitted.map_err(|Slowed(wait)| Unidentified::Slowed {
+            seconds: wait.as_secs() + 1,
+        })?;
+        if !remembered {
+            // A hash is due anyway: look now, so that who was just added or
+            // given a new password need not wait.
+            self.file.look().await;
         }
-        // A hash is due anyway: look now, so that who was just added or given a
-        // new password need not wait.
-        self.file.look().await;
-        let version = std::sync::Arc::clone(&self.file.current());
+        let version = Arc::clone(&self.file.current());
         let verify = || async {
             // The flight before this one may have just landed.
             if version.remembered.knows(user, &tag, Instant::now()) {
                 return Ok(true);
             }
             let (hash, known) = version.users.hash_of(user);
-            let matches = self.verifier.verify(hash, password.clone()).await? && known;
+            let matches = self.verifier.verify(hash, password.clone(), lane).await? && known;
+            let now = Instant::now();
             if matches {
-                version.remembered.remember(user, tag, Instant::now());
+                version.remembered.remember(user, tag, now);
+            } else {
+                self.backoff.wrong(attempt, known, now);
             }
             Ok(matches)
         };
         match version.flights.join(tag, verify).await? {
-            true => version.users.stamp(user).ok_or(Unidentified::Wrong),
+            true => {
+                self.backoff.right(attempt, Instant::now());
+                version.users.stamp(user).ok_or(Unidentified::Wrong)
+            }
             false => Err(Unidentified::Wrong),
         }
     }

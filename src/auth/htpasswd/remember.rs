@@ -23,7 +23,7 @@ const LIFE: Duration = Duration::from_secs(5 * 60);
 const MAX_ENTRIES: usize = 4096;
 
 /// HMAC-SHA-256 of user, a zero byte (which neither may hold) and password.
-pub(super) type Tag = [u8; 32];
+pub(super) use crate::auth::backoff::Tag;
 
 /// The random key of this process: tags mean nothing outside.
 pub(super) struct Key(Hmac<Sha256>);

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::edit;
 use super::hash::{Hash, NewHash};
 use super::{Notice, Settings};
+use crate::auth::backoff;
 use crate::auth::caller::{Caller, Identity};
 use crate::auth::password::Password;
 use crate::auth::{self, AuthError, Authenticator, Shown, Unidentified};
@@ -53,6 +54,7 @@ impl Users {
                 realm: "Registry Realm".to_owned(),
                 path: path.clone(),
                 queue: Settings::QUEUE,
+                backoff: backoff::Limits::default(),
             }),
         };
         let (auth, notices) = Authenticator::open(settings, &store(root.path()))
@@ -71,6 +73,7 @@ impl Users {
         let header = HeaderValue::from_str(&value).unwrap();
         let shown = Shown {
             authorization: Some(&header),
+            address: None,
         };
         let caller = self.auth.identify(shown).await?;
         Ok(caller.identity)
@@ -95,7 +98,12 @@ async fn open_takes_everybody_for_anonymous() {
     assert!(auth.challenges(&[]).is_empty());
     let rubbish = HeaderValue::from_static("Basic !!");
     for authorization in [None, Some(&rubbish)] {
-        let caller = auth.identify(Shown { authorization }).await;
+        let caller = auth
+            .identify(Shown {
+                authorization,
+                address: None,
+            })
+            .await;
         assert_eq!(caller, Ok(Caller::anonymous()));
     }
 }
@@ -255,6 +263,7 @@ async fn a_realm_with_a_line_break_is_refused() {
             realm: "a\nb".to_owned(),
             path: "/nonexistent/htpasswd".into(),
             queue: Settings::QUEUE,
+            backoff: backoff::Limits::default(),
         }),
     };
     assert!(matches!(

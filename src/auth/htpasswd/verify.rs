@@ -9,18 +9,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::task;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::hash::Hash;
-use super::remember::Tag;
+use super::priority;
 use crate::auth::Unidentified;
+use crate::auth::backoff::{Lane, Tag};
 use crate::auth::password::Password;
 
-/// Runs verifications on blocking threads, within bounds.
+/// Runs verifications on threads of their own, within bounds.
 pub(super) struct Verifier {
-    /// Running and waiting.
+    /// Strangers, running and waiting.
     places: Arc<Semaphore>,
+    /// Those who were right lately, so that strangers can't take their places.
+    kept: Arc<Semaphore>,
+    /// Strangers that run or are the next to: as many as there are processors,
+    /// so that whoever was right lately waits behind no more than those.
+    next: Arc<Semaphore>,
     /// Running.
     processors: Arc<Semaphore>,
     hashes: AtomicU64,
@@ -36,6 +41,8 @@ impl Verifier {
     fn with_bounds(processors: usize, waiting: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(processors + waiting)),
+            kept: Arc::new(Semaphore::new(processors + waiting)),
+            next: Arc::new(Semaphore::new(processors)),
             processors: Arc::new(Semaphore::new(processors)),
             hashes: AtomicU64::new(0),
         }
@@ -52,30 +59,40 @@ impl Verifier {
         &self,
         hash: Arc<Hash>,
         password: Password,
+        lane: Lane,
     ) -> Result<bool, Unidentified> {
-        let place = Arc::clone(&self.places)
+        let places = match lane {
+            Lane::Known => &self.kept,
+            Lane::Stranger => &self.places,
+        };
+        let place = Arc::clone(places)
             .try_acquire_owned()
             .map_err(|_| Unidentified::Busy)?;
-        let processor = Arc::clone(&self.processors)
-            .acquire_owned()
-            .await
-            .map_err(|_| Unidentified::Busy)?;
+        let next = match lane {
+            Lane::Known => None,
+            Lane::Stranger => Some(acquired(&self.next).await?),
+        };
+        let processor = acquired(&self.processors).await?;
         self.hashes.fetch_add(1, Ordering::Relaxed);
-        let verified = task::spawn_blocking(move || {
+        let verified = priority::run(lane, move || {
             // Held until the hash is done, even if the client is gone by then.
-            let _held = (place, processor);
+            let _held = (place, next, processor);
             hash.verify(&password)
         });
-        match verified.await {
-            Ok(matches) => Ok(matches),
-            Err(error) if error.is_panic() => {
-                tracing::error!("verifying a password broke off: {error}");
-                Err(Unidentified::Wrong)
-            }
-            // The process is about to end.
-            Err(_) => Err(Unidentified::Busy),
-        }
+        let verified = verified.map_err(|error| {
+            tracing::error!("no thread can be started for a login: {error}");
+            Unidentified::Busy
+        })?;
+        verified.await.map_err(|_| {
+            tracing::error!("verifying a password broke off");
+            Unidentified::Wrong
+        })
     }
+}
+
+async fn acquired(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unidentified> {
+    let permit = Arc::clone(semaphore).acquire_owned().await;
+    permit.map_err(|_| Unidentified::Busy)
 }
 
 /// Verifications that are under way.
@@ -147,8 +164,16 @@ mod tests {
     #[tokio::test]
     async fn verifies_and_counts() {
         let verifier = Verifier::new(64);
-        assert_eq!(verifier.verify(hash(), password("gordon")).await, Ok(true));
-        assert_eq!(verifier.verify(hash(), password("x")).await, Ok(false));
+        assert_eq!(
+            verifier
+                .verify(hash(), password("gordon"), Lane::Stranger)
+                .await,
+            Ok(true)
+        );
+        assert_eq!(
+            verifier.verify(hash(), password("x"), Lane::Known).await,
+            Ok(false)
+        );
         assert_eq!(verifier.hashes(), 2);
     }
 
@@ -158,7 +183,7 @@ mod tests {
         let processor = verifier.processors.acquire().await.unwrap();
         let place = verifier.places.acquire().await.unwrap();
         let hash = hash();
-        let verify = || verifier.verify(Arc::clone(&hash), password("gordon"));
+        let verify = || verifier.verify(Arc::clone(&hash), password("gordon"), Lane::Stranger);
         let (one, two, three, ()) = tokio::join!(verify(), verify(), verify(), async {
             tokio::time::sleep(Duration::from_millis(10)).await;
             drop((processor, place));
@@ -170,6 +195,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_was_right_lately_has_a_place_and_comes_before_strangers() {
+        let verifier = Verifier::with_bounds(1, 2);
+        let hash = hash();
+        let order = Mutex::new(Vec::new());
+        let login = async |lane, name| {
+            let verified = verifier.verify(Arc::clone(&hash), password("gordon"), lane);
+            let verified = verified.await;
+            order.lock().unwrap().push(name);
+            verified
+        };
+        let processor = verifier.processors.acquire().await.unwrap();
+        let strangers = join_all((0..4).map(|_| login(Lane::Stranger, "stranger")));
+        let (strangers, known, ()) = tokio::join!(strangers, login(Lane::Known, "known"), async {
+            drop(processor)
+        });
+        assert_eq!(known, Ok(true));
+        let busy = strangers.iter().filter(|login| login.is_err());
+        assert_eq!(busy.count(), 1, "{strangers:?}");
+        // The one who has no place first, then one who was the next already.
+        let order = order.lock().unwrap();
+        let place = order.iter().position(|name| *name == "known");
+        assert_eq!(place, Some(2), "{order:?}");
+    }
+
+    #[tokio::test]
     async fn the_same_credentials_at_once_cost_one_hash() {
         let verifier = Verifier::with_bounds(1, 64);
         let processor = verifier.processors.acquire().await.unwrap();
@@ -177,7 +227,7 @@ mod tests {
         let hash = hash();
         let join = |_| {
             flights.join([1; 32], || {
-                verifier.verify(Arc::clone(&hash), password("gordon"))
+                verifier.verify(Arc::clone(&hash), password("gordon"), Lane::Stranger)
             })
         };
         // Nobody is done before all have come.

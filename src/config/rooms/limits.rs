@@ -3,6 +3,7 @@
 use super::super::schema::{Key, ROOT};
 use super::super::section::Section;
 use super::super::values::{duration, floor, number, size};
+use crate::auth::backoff;
 use crate::{http, oci, registry, server};
 
 /// The registry's part.
@@ -40,6 +41,19 @@ pub(super) fn wire(limits: &Section<'_>) -> http::Limits {
 pub(super) fn login_queue(limits: &Section<'_>) -> usize {
     let default = crate::auth::htpasswd::Settings::QUEUE;
     read(limits, "loginqueue", number, default)
+}
+
+/// The part of logins: how many may be wrong.
+pub(super) fn backoff(limits: &Section<'_>) -> backoff::Limits {
+    let defaults = backoff::Limits::default();
+    let small = |name, default: u32| {
+        let number = read(limits, name, number, default as usize);
+        u32::try_from(number).unwrap_or(default)
+    };
+    backoff::Limits {
+        per_address: small("loginsperaddress", defaults.per_address),
+        per_user: small("loginsperuser", defaults.per_user),
+    }
 }
 
 /// The part of connections.

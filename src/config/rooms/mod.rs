@@ -26,10 +26,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     let root = Section::root(root, report);
     version(&root);
     let storage = storage::storage(&root.section("storage"));
-    let auth = registry::auth(
-        &root.section("auth"),
-        limits::login_queue(&root.section("limits")),
-    );
+    let auth = registry::auth(&root.section("auth"), &root.section("limits"));
     let logins = auth != crate::auth::Settings::default();
     Config {
         log: observe::log(&root),

@@ -48,8 +48,10 @@ pub(super) fn registry(root: &Section<'_>, driver: &storage::Settings) -> Settin
     }
 }
 
-/// `auth`, and how many logins wait.
-pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
+/// `auth`, and when logins wait.
+pub(super) fn auth(section: &Section<'_>, bounds: &Section<'_>) -> auth::Settings {
+    // Read in any case: a mistake is one without users, too.
+    let (queue, backoff) = (limits::login_queue(bounds), limits::backoff(bounds));
     let types: Vec<&str> = section.names().collect();
     if types.len() > 1 {
         section.problem(format!("several types ({}); leave one", types.join(", ")));
@@ -65,6 +67,7 @@ pub(super) fn auth(section: &Section<'_>, queue: usize) -> auth::Settings {
             realm: realm.unwrap_or_default(),
             path: PathBuf::from(path.unwrap_or_default()),
             queue,
+            backoff,
         }),
     }
 }

@@ -58,6 +58,14 @@ pub(super) const LIMITS: Key = key(
             .default("64")
             .within("1", "10000")
             .remark("Passwords that wait to be checked, beside one per core that is."),
+        key("loginsperaddress", Integer)
+            .default("60")
+            .within("0", "1000000")
+            .remark("Wrong passwords from one address at once, and in a minute, before further logins from there wait; 0 is any number."),
+        key("loginsperuser", Integer)
+            .default("60")
+            .within("0", "1000000")
+            .remark("Wrong passwords for one user, before logins from addresses that the user didn't come from lately wait; 0 is any number."),
         key("headersize", Size)
             .default("64KiB")
             .within("8KiB", "192KiB")

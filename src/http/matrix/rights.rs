@@ -207,6 +207,7 @@ impl Site {
         std::fs::write(world.directory.path().join("users"), lines).unwrap();
         let rules = ROLES.iter().map(|role| Rule {
             place: format!("rule of {}", role.name()),
+            line: String::new(),
             repositories: vec!["team/app".parse().unwrap()],
             subjects: vec![format!("user:{}", role.name()).parse().unwrap()],
             actions: role.actions(),
