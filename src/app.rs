@@ -24,7 +24,9 @@ pub use reload::Source;
 use crate::access::{Access, GroupFileError};
 use crate::auth::{AuthError, Authenticator, htpasswd};
 use crate::config::Config;
+use crate::http::audit::Auditing;
 use crate::http::log::{Requests, log_requests};
+use crate::observe::audit::{Audit, AuditError};
 use crate::observe::broken::Broken;
 use crate::observe::debug;
 use crate::observe::health::Health;
@@ -42,6 +44,9 @@ const LOOKS_FOR_ROOM: Duration = Duration::from_secs(5);
 
 /// How long background tasks have to end once the servers have drained.
 const LAST_TASKS: Duration = Duration::from_secs(5);
+
+/// How long the end waits for the last lines of the audit log.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The registry, ready to run: every address is taken, nothing is answered yet.
 pub struct App {
@@ -69,6 +74,9 @@ pub enum StartError {
     /// The groups of users cannot be used.
     #[error(transparent)]
     Groups(#[from] GroupFileError),
+    /// There is no audit log as configured.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -122,12 +130,14 @@ impl App {
         let main = Server::bind(config.server.clone()).await?;
         let main = main.with_limits(config.limits.clone());
         let requests = Requests::new(metrics.clone(), config.log.requests);
+        let audit = Audit::open(&config.audit, metrics.audit())?;
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
             authenticator,
             access: Access::open(config.access.clone())?,
             settings: config.http.clone(),
+            auditing: Arc::new(Auditing::new(audit)),
             healthy: Arc::new(move || !health.is_failing()),
             readiness,
         }));
@@ -183,6 +193,7 @@ impl App {
         gc::spawn(&shutdown, state, counted, batch, shared);
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
+        let auditing = Arc::clone(&self.state.load().auditing);
         let reloads = Reloads {
             running: self.config,
             source,
@@ -214,6 +225,7 @@ impl App {
             );
         }
         let running = shutdown.finish(LAST_TASKS).await;
+        auditing.log().flush(LAST_LINES).await;
         tracing::info!(tasks_left = running, "stopped");
     }
 }

@@ -64,6 +64,12 @@ pub enum Unidentified {
     },
 }
 
+/// The name of a user that `Authorization: Basic` gives, whatever else is wrong
+/// with it: for the audit log.
+pub fn claimed_user(header: &HeaderValue) -> Option<String> {
+    basic::claimed_user(header)
+}
+
 /// Users cannot be told apart as configured. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {

@@ -157,6 +157,15 @@ impl Problem {
         self
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What the client reads.
+    pub(super) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What the log should say and the client should not read.
     pub(super) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()

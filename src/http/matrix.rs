@@ -202,6 +202,7 @@ impl World {
             authenticator,
             access,
             settings: Settings::default(),
+            auditing: Arc::default(),
             healthy: Arc::new(|| true),
         })))
     }

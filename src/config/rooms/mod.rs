@@ -1,6 +1,7 @@
 //! A checked tree into each room's own settings.
 
 mod access;
+mod audit;
 mod http;
 mod limits;
 mod objects;
@@ -30,6 +31,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     let logins = auth != crate::auth::Settings::default();
     Config {
         log: observe::log(&root),
+        audit: audit::audit(&root.section("audit")),
         registry: registry::registry(&root, &storage),
         storage,
         access: access::access(&root.section("access"), logins),

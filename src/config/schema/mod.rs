@@ -4,6 +4,7 @@
 //! here.
 
 mod access;
+mod audit;
 mod http;
 mod limits;
 mod objects;
@@ -91,6 +92,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     storage::STORAGE,
     operations::AUTH,
     access::ACCESS,
+    audit::AUDIT,
     operations::MIDDLEWARE,
     http::HTTP,
     observe::NOTIFICATIONS,
