@@ -4,6 +4,7 @@
 mod gc;
 mod reload;
 mod retention;
+mod robots;
 mod scrub;
 pub mod storage;
 pub mod upstream;
@@ -192,6 +193,7 @@ impl App {
         let (state, counted) = (Arc::clone(&self.state), self.metrics.gc());
         gc::spawn(&shutdown, state, counted, batch, shared);
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
+        robots::spawn(&shutdown, Arc::clone(&self.state));
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
         let auditing = Arc::clone(&self.state.load().auditing);
         let reloads = Reloads {

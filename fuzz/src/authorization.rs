@@ -70,7 +70,7 @@ pub fn run(data: &[u8]) {
         Err(Unidentified::Wrong) => assert!(!is_login || rest != LOGIN),
         Err(Unidentified::Slowed { .. }) => panic!("no address is shown"),
         Err(Unidentified::Busy) => panic!("busy with one request"),
-        Err(Unidentified::Slowed { .. }) => panic!("slowed without limits"),
+        Err(Unidentified::Unavailable) => panic!("the storage answers"),
         Err(Unidentified::Narrow) => panic!("a password has no scope"),
     }
 }

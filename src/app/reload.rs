@@ -223,6 +223,8 @@ impl Reloads {
             healthy: Arc::clone(&current.healthy),
             readiness: current.readiness.clone(),
         }));
+        // What the replaced one has not written down yet; it is tried once.
+        let _ = current.authenticator.write_uses(true).await;
         tracing::info!("configuration reread");
         // What takes a restart stays as it runs, so that the next reload names
         // it again.

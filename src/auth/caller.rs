@@ -32,6 +32,8 @@ pub enum Proof {
     Nothing,
     /// A password, by the version of its hash in the users file.
     Password(Stamp),
+    /// A robot's secret, by the version of its record.
+    Robot(Stamp),
 }
 
 /// Tells one version of a credential from the next, and nothing else about it.
@@ -126,6 +128,12 @@ impl fmt::Display for Needed {
             Self::Repository(name, actions) => write!(formatter, "repository:{name}:{actions}"),
             Self::Catalog => formatter.write_str("registry:catalog:*"),
         }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.actions, self.repositories)
     }
 }
 

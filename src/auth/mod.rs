@@ -5,6 +5,7 @@ mod basic;
 pub mod caller;
 pub mod htpasswd;
 pub mod password;
+pub mod robots;
 pub mod source;
 pub mod user_name;
 pub mod watch;
@@ -21,7 +22,8 @@ use caller::{Caller, Identity, Needed, Proof};
 use htpasswd::edit_error::EditError;
 use htpasswd::{Htpasswd, Notice};
 
-use crate::storage::Store;
+use crate::storage::{StorageError, Store};
+use robots::{Robots, Secret};
 
 /// How callers are told apart. Without any way they are not: everybody is
 /// anonymous.
@@ -56,6 +58,10 @@ pub enum Unidentified {
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
+    /// The storage, where robots are, does not answer: whether the credentials
+    /// are right is not known.
+    #[error("who this is cannot be looked up at the moment")]
+    Unavailable,
     /// There were too many wrong passwords from this address or for this user.
     #[error("too many wrong logins")]
     Slowed {
@@ -104,6 +110,7 @@ pub struct Authenticator {
 /// The ways that are configured.
 struct Ways {
     htpasswd: Option<Htpasswd>,
+    robots: Robots,
     /// What asks for a password.
     basic: Option<HeaderValue>,
 }
@@ -115,10 +122,11 @@ impl Authenticator {
     /// `store` has what replicas share.
     pub async fn open(
         settings: Settings,
-        _store: &Arc<dyn Store>,
+        store: &Arc<dyn Store>,
     ) -> Result<(Self, Vec<Notice>), AuthError> {
         let mut ways = Ways {
             htpasswd: None,
+            robots: Robots::new(store),
             basic: None,
         };
         let mut notices = Vec::new();
@@ -147,6 +155,9 @@ impl Authenticator {
             return Ok(Caller::anonymous());
         }
         let credentials = basic::credentials(shown.authorization)?;
+        if let Some(secret) = Secret::of(&credentials.password) {
+            return self.ways.robots.verify(&credentials.user, &secret).await;
+        }
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
         let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
@@ -154,7 +165,8 @@ impl Authenticator {
     }
 
     /// Whether what proved the caller's identity still counts: the user is
-    /// there and has the same password.
+    /// there and has the same password, the robot is neither revoked nor
+    /// expired.
     pub async fn stands(&self, caller: &Caller) -> bool {
         match (&caller.identity, &caller.proof) {
             (_, Proof::Nothing) => true,
@@ -162,7 +174,10 @@ impl Authenticator {
                 Some(users) => users.stamp(user).await == Some(*stamp),
                 None => false,
             },
-            (_, Proof::Password(_)) => false,
+            (Identity::Robot(name), Proof::Robot(stamp)) => {
+                self.ways.robots.stands(name, *stamp).await
+            }
+            (_, Proof::Password(_) | Proof::Robot(_)) => false,
         }
     }
 
@@ -180,6 +195,24 @@ impl Authenticator {
             Some(users) => users.reload().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The robot of that name as it is now, rights included, if it is neither
+    /// revoked nor expired: for a token that was made from its login.
+    ///
+    /// # Errors
+    /// [`Unidentified::Unavailable`]: the storage does not answer.
+    pub async fn robot(&self, name: &str) -> Result<Option<Caller>, Unidentified> {
+        self.ways.robots.caller(name).await
+    }
+
+    /// Writes down in the storage which robots were used: those whose last
+    /// record is a minute old, or `all`.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn write_uses(&self, all: bool) -> Result<(), StorageError> {
+        self.ways.robots.write_uses(all).await
     }
 
     /// Looks at the files that are followed, and says which of them (`users`,

@@ -21,6 +21,7 @@ mod process;
 mod repo;
 mod wire;
 
+mod access;
 mod audit;
 mod bad_entries;
 mod bad_inputs;
