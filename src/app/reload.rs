@@ -83,6 +83,7 @@ impl Reloads {
 
     /// SIGHUP: everything that can change while running.
     async fn reread_all(&mut self) {
+        self.state.load().auditing.log().reopen();
         match (self.source.read)() {
             Ok(new) => {
                 if self.apply(new).await {
@@ -108,12 +109,15 @@ impl Reloads {
             }
         }
         let state = self.state.load_full();
+        state.auditing.log().tick();
+        // Who asks for the groups looks at their file.
+        drop(state.access.members());
+        let groups = state.access.problems();
+        let groups = (!groups.is_empty()).then(|| groups.join("; "));
+        self.note("groups", groups.as_ref());
         let broken = state.authenticator.broken().await;
         self.note("users", broken.get("users"));
         self.note("keys", broken.get("keys"));
-        // Who asks for the groups looks at their file.
-        drop(state.access.members());
-        self.note("groups", state.access.problems().first());
     }
 
     /// Puts `auth` and `access` of a changed file in force.
@@ -150,6 +154,7 @@ impl Reloads {
                 authenticator,
                 access: rules,
                 settings: current.settings.clone(),
+                auditing: Arc::clone(&current.auditing),
                 healthy: Arc::clone(&current.healthy),
                 readiness: current.readiness.clone(),
             }));
@@ -214,6 +219,7 @@ impl Reloads {
             authenticator,
             access,
             settings: new.http.clone(),
+            auditing: Arc::clone(&current.auditing),
             healthy: Arc::clone(&current.healthy),
             readiness: current.readiness.clone(),
         }));
@@ -229,6 +235,7 @@ impl Reloads {
             pause: running.pause,
             debug: running.debug.clone(),
             health: running.health.clone(),
+            audit: running.audit.clone(),
             scrub: running.scrub,
             ..new
         };
@@ -254,6 +261,7 @@ fn name_restarts(running: &Config, new: &Config) {
         ("http.drainpause", new.pause != running.pause),
         ("http.debug", new.debug != running.debug),
         ("health", new.health != running.health),
+        ("audit", new.audit != running.audit),
         ("scrub", new.scrub != running.scrub),
     ] {
         if changed {

@@ -97,9 +97,6 @@ pub enum Unidentified {
     /// The token is good, but not for this.
     #[error("this token is not for what was asked")]
     Narrow,
-    /// What tells whether the credentials count cannot be read now.
-    #[error("logins do not work at the moment")]
-    Unavailable,
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
@@ -113,6 +110,12 @@ pub enum Unidentified {
         /// How long the next login has to wait, in seconds.
         seconds: u64,
     },
+}
+
+/// The name of a user that `Authorization: Basic` gives, whatever else is wrong
+/// with it: for the audit log.
+pub fn claimed_user(header: &HeaderValue) -> Option<String> {
+    basic::claimed_user(header)
 }
 
 /// Users cannot be told apart as configured. The text is for the log.

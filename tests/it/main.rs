@@ -22,6 +22,7 @@ mod repo;
 mod wire;
 
 mod access;
+mod audit;
 mod bad_entries;
 mod bad_inputs;
 mod bad_inputs_compared;
