@@ -18,7 +18,7 @@ const SLOWLY: &str = "gc: {enabled: true, interval: 1s, grace: 0s, pace: 1}";
 fn one_that_was_killed_on_a_volume() {
     let server = Registry::with().section(SLOWLY).start();
     let record = server.data().join("docker/registry/v2/wharf/gc/checkpoint");
-    goes_on(server, &|| record.exists(), &|server| {
+    goes_on(server, 48, &|| record.exists(), &|server| {
         server.kill();
     });
 }
@@ -36,14 +36,20 @@ fn one_that_was_stopped_in_a_bucket() {
             .iter()
             .any(|(key, _)| key.ends_with("gc/checkpoint"))
     };
-    goes_on(server, &saved, &|server| {
+    // Four are read at once.
+    goes_on(server, 160, &saved, &|server| {
         server.stop();
     });
 }
 
-fn goes_on(mut server: Registry, saved: &dyn Fn() -> bool, end: &dyn Fn(&mut Registry)) {
-    for number in 0..48_u64 {
-        let repo = Repo::on(&server, &format!("r{number:02}"));
+fn goes_on(
+    mut server: Registry,
+    count: u64,
+    saved: &dyn Fn() -> bool,
+    end: &dyn Fn(&mut Registry),
+) {
+    for number in 0..count {
+        let repo = Repo::on(&server, &format!("r{number:03}"));
         let layer = noise(number, 100);
         repo.push(content::EMPTY_JSON);
         repo.push(&layer);
@@ -53,14 +59,14 @@ fn goes_on(mut server: Registry, saved: &dyn Fn() -> bool, end: &dyn Fn(&mut Reg
     eventually("a checkpoint", PATIENCE, || saved().then_some(()));
     // Nothing needs it, in a repository that was read already.
     let late = noise(900, 100);
-    Repo::on(&server, "r00").push(&late);
+    Repo::on(&server, "r000").push(&late);
     end(&mut server);
     server.restart();
     eventually("one that goes on", PATIENCE, || {
         let log = server.log();
         log.contains("goes on with the mark").then_some(())
     });
-    let early = Repo::on(&server, "r00");
+    let early = Repo::on(&server, "r000");
     let image = bytes(&content::image(&[&late]));
     early.put("late", IMAGE, &image).expect(201);
     eventually("its end", PATIENCE, || {
@@ -69,7 +75,7 @@ fn goes_on(mut server: Registry, saved: &dyn Fn() -> bool, end: &dyn Fn(&mut Reg
         then.contains("garbage was collected").then_some(())
     });
     assert_whole(&early, "late");
-    for number in 0..48 {
-        assert_whole(&Repo::on(&server, &format!("r{number:02}")), "v1");
+    for number in 0..count {
+        assert_whole(&Repo::on(&server, &format!("r{number:03}")), "v1");
     }
 }

@@ -76,6 +76,7 @@ mod restarts;
 mod retention;
 mod retention_race;
 mod rm_command;
+mod robots;
 mod scrub;
 mod secrets;
 mod sessions;

@@ -1,7 +1,7 @@
 //! What a token of ours says: distribution's claims, and one of our own that
 //! its caller is rebuilt from.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -99,12 +99,6 @@ pub(super) fn caller(claims: &jwt::Claims) -> Result<Caller, Invalid> {
         grants: holder.grants,
         scope: Some(scope),
     })
-}
-
-/// When a token that began at `now` can't be used any more.
-pub(super) fn end(settings: &Settings, now: SystemTime) -> SystemTime {
-    let begins = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    UNIX_EPOCH + Duration::from_secs((begins + settings.lifetime).as_secs())
 }
 
 fn access(scope: &Scope) -> Vec<Access> {
