@@ -11,7 +11,9 @@ fn told_of(rules: &[&str]) -> Vec<String> {
     let rules: String = rules.iter().map(|rule| format!("- {{{rule}}}\n")).collect();
     let text = format!("{MINIMAL}{AUTH}access: {{groups: {{dev: [alice, bob]}}, rules: [\n");
     let rules = rules.replace("- ", "").replace("}\n", "},\n");
-    let told = told(&format!("{text}{rules}]}}\n"), &[]);
+    // By which name clients come says nothing about rules.
+    let host = "http: {host: 'https://registry.example'}\n";
+    let told = told(&format!("{text}{rules}]}}\n{host}"), &[]);
     told.lines().map(str::to_owned).collect()
 }
 
