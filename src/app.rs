@@ -4,6 +4,7 @@
 mod gc;
 mod reload;
 mod retention;
+mod robots;
 mod scrub;
 pub mod storage;
 pub mod upstream;
@@ -24,7 +25,9 @@ pub use reload::Source;
 use crate::access::{Access, GroupFileError};
 use crate::auth::{AuthError, Authenticator, htpasswd};
 use crate::config::Config;
+use crate::http::audit::Auditing;
 use crate::http::log::{Requests, log_requests};
+use crate::observe::audit::{Audit, AuditError};
 use crate::observe::broken::Broken;
 use crate::observe::debug;
 use crate::observe::health::Health;
@@ -42,6 +45,9 @@ const LOOKS_FOR_ROOM: Duration = Duration::from_secs(5);
 
 /// How long background tasks have to end once the servers have drained.
 const LAST_TASKS: Duration = Duration::from_secs(5);
+
+/// How long the end waits for the last lines of the audit log.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The registry, ready to run: every address is taken, nothing is answered yet.
 pub struct App {
@@ -69,6 +75,9 @@ pub enum StartError {
     /// The groups of users cannot be used.
     #[error(transparent)]
     Groups(#[from] GroupFileError),
+    /// There is no audit log as configured.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -122,12 +131,14 @@ impl App {
         let main = Server::bind(config.server.clone()).await?;
         let main = main.with_limits(config.limits.clone());
         let requests = Requests::new(metrics.clone(), config.log.requests);
+        let audit = Audit::open(&config.audit, metrics.audit())?;
         let registry = registry.with_store_id().await;
         let state = Arc::new(ArcSwap::from_pointee(http::State {
             registry,
             authenticator,
             access: Access::open(config.access.clone())?,
             settings: config.http.clone(),
+            auditing: Arc::new(Auditing::new(audit)),
             healthy: Arc::new(move || !health.is_failing()),
             readiness,
         }));
@@ -182,7 +193,9 @@ impl App {
         let (state, counted) = (Arc::clone(&self.state), self.metrics.gc());
         gc::spawn(&shutdown, state, counted, batch, shared);
         usage::spawn(&shutdown, Arc::clone(&self.state), self.metrics);
+        robots::spawn(&shutdown, Arc::clone(&self.state));
         spawn_looks_for_room(&shutdown, Arc::clone(&self.state));
+        let auditing = Arc::clone(&self.state.load().auditing);
         let reloads = Reloads {
             running: self.config,
             source,
@@ -214,6 +227,7 @@ impl App {
             );
         }
         let running = shutdown.finish(LAST_TASKS).await;
+        auditing.log().flush(LAST_LINES).await;
         tracing::info!(tasks_left = running, "stopped");
     }
 }

@@ -68,9 +68,9 @@ pub fn run(data: &[u8]) {
             assert_eq!(sent(header.as_bytes()).as_deref(), Some(&b":"[..]))
         }
         Err(Unidentified::Wrong) => assert!(!is_login || rest != LOGIN),
-        Err(Unidentified::Slowed { .. }) => panic!("no address is shown"),
         Err(Unidentified::Busy) => panic!("busy with one request"),
-        Err(Unidentified::Unavailable) => panic!("nothing is read"),
+        Err(Unidentified::Unavailable) => panic!("the storage answers"),
+        Err(Unidentified::Slowed { .. }) => panic!("slowed without limits"),
         Err(Unidentified::Narrow) => panic!("a password has no scope"),
     }
 }

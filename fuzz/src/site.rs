@@ -109,6 +109,7 @@ impl Site {
             authenticator,
             access: Access::default(),
             settings: config.http.clone(),
+            auditing: Arc::default(),
             healthy: Arc::new(|| true),
             readiness: Readiness::new(
                 Arc::clone(&store),

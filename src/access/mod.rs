@@ -256,8 +256,13 @@ impl Access {
                 scope: true,
                 ground: Ground::Credential,
             }),
-            _ => Ok(Visible::new(self.clone(), caller)),
+            _ => Ok(Visible::new(self, caller).without_scope()),
         }
+    }
+
+    /// Which repositories `caller` may pull with what they showed.
+    pub fn pulls(&self, caller: &Caller) -> Visible {
+        Visible::new(self, caller)
     }
 
     /// Whether somebody who has not logged in may do anything at all.

@@ -188,3 +188,74 @@ fn subjects_and_patterns_are_written_as_they_are_read() {
         assert!(text.parse::<Pattern>().is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn spans_and_directories_leave_out_nothing_that_is_seen() {
+    let names: Vec<RepositoryName> = [
+        "team/app",
+        "team/secret/app",
+        "team/secret",
+        "alice/x/y",
+        "alice",
+        "public/x",
+        "bob/app",
+        "publicity/x",
+    ]
+    .iter()
+    .map(|name| name.parse().unwrap())
+    .collect();
+    let mut robot = Caller::known(Identity::Robot("ci".to_owned()), Proof::Nothing);
+    robot.grants = Some(vec![Grant {
+        repositories: "team/*".parse().unwrap(),
+        actions: Actions::ALL,
+    }]);
+    for caller in [user("alice"), user("ci"), Caller::anonymous(), robot] {
+        let visible = access().lists(&caller).unwrap();
+        for name in &names {
+            let decided = access().decide(&caller, name).actions.has(Action::Pull);
+            assert_eq!(visible.sees(name), decided, "{} {name}", caller.identity);
+            let spans = visible.spans();
+            let in_spans = spans
+                .iter()
+                .any(|span| name.as_str().starts_with(span.start()));
+            assert!(in_spans || !decided, "{} {name}", caller.identity);
+            if let Some((directory, _)) = name.as_str().rsplit_once('/') {
+                let below = visible.sees_below(&directory.parse().unwrap());
+                assert!(below || !decided, "{} {name}", caller.identity);
+            }
+        }
+    }
+    let below = |caller: &Caller, directory: &str| {
+        let visible = access().lists(caller).unwrap();
+        visible.sees_below(&directory.parse().unwrap())
+    };
+    assert!(below(&user("alice"), "team") && !below(&user("alice"), "team/secret"));
+    assert!(!below(&user("bob"), "team") && !below(&user("bob"), "alice"));
+    assert_eq!(
+        access().lists(&Caller::anonymous()).unwrap().spans().len(),
+        1
+    );
+}
+
+#[test]
+fn a_mount_asks_only_where_the_token_reaches() {
+    let mut alice = user("alice");
+    alice.scope = Some(Scope {
+        repositories: vec![
+            (
+                "team/app".parse().unwrap(),
+                Actions::NONE.with(Action::Pull),
+            ),
+            (
+                "team/out".parse().unwrap(),
+                Actions::NONE.with(Action::Push),
+            ),
+            ("bob/app".parse().unwrap(), Actions::ALL),
+        ],
+        catalog: false,
+    });
+    let pulls = access().pulls(&alice);
+    assert_eq!(pulls.spans().len(), 2);
+    let sees = |name: &str| pulls.sees(&name.parse().unwrap());
+    assert!(sees("team/app") && !sees("team/out") && !sees("bob/app"));
+}

@@ -35,6 +35,9 @@ const DEAD: Duration = Duration::from_secs(300);
 /// Repositories that are read at once in a bucket, whose answers take their time.
 const BUCKET_JOBS: usize = 4;
 
+/// Between two checkpoints, from which a collection goes on after a restart.
+const CHECKPOINTS: Duration = Duration::from_secs(10);
+
 /// The longest time until what has failed is tried again.
 const AGAIN: Duration = Duration::from_secs(3600);
 
@@ -55,6 +58,7 @@ pub(super) fn spawn(
         end: shutdown.background(),
         not_before: None,
         told: false,
+        gave_up: false,
     };
     shutdown.spawn("garbage collection", schedule.run());
 }
@@ -69,6 +73,9 @@ struct Schedule {
     not_before: Option<Instant>,
     /// Whether it was told why nothing is collected.
     told: bool,
+    /// Whether, while nothing is to be collected, what one that was stopped has
+    /// left was taken away.
+    gave_up: bool,
 }
 
 impl Schedule {
@@ -94,13 +101,23 @@ impl Schedule {
             }
             self.told = settings.gc.enabled;
             self.not_before = None;
+            if !self.gave_up && !settings.read_only {
+                self.gave_up = true;
+                give_up(&registry).await;
+            }
             return OFF;
         }
-        self.told = false;
+        (self.told, self.gave_up) = (false, false);
         let interval = settings.gc.interval;
-        let not_before = *self
-            .not_before
-            .get_or_insert_with(|| Instant::now() + first_pause(interval));
+        let not_before = match self.not_before {
+            Some(not_before) => not_before,
+            None => {
+                // One that was stopped shouldn't wait long to go on.
+                let waits = registry.has_checkpoint().await.unwrap_or_default();
+                let pause = if waits { interval.min(LOOK) } else { interval };
+                *self.not_before.insert(Instant::now() + first_pause(pause))
+            }
+        };
         let wait = match registry.collections().await {
             Ok(record) => self.until_due(&record, interval),
             Err(error) => {
@@ -143,6 +160,7 @@ impl Schedule {
             pace: settings.pace,
             // A volume's readers stand in the way of its writers.
             jobs: if self.shared { BUCKET_JOBS } else { 1 },
+            checkpoints: Some(CHECKPOINTS),
             stop: self.end.clone(),
             ..Options::default()
         };
@@ -162,7 +180,9 @@ impl Schedule {
             Err(Failure::Busy) => settings.interval.min(LOOK) + jitter,
             Err(Failure::Stopped) => {
                 self.metrics.ended(Outcome::Stopped);
-                tracing::info!("the collection of garbage was stopped; the next one begins anew");
+                tracing::info!(
+                    "the collection of garbage was stopped; the next one goes on at its last checkpoint, or begins anew without one"
+                );
                 jitter
             }
             Err(failure) => {
@@ -192,6 +212,14 @@ impl Schedule {
                 tracing::warn!(%error, "manifests without a tag could not be removed; the next collection tries it again");
             }
         }
+    }
+}
+
+/// Pushes need no longer heed a collection that nobody will go on with.
+async fn give_up(registry: &Registry) {
+    let collector = Collector::new(registry.clone(), Options::default(), Arc::new(()));
+    if let Err(error) = collector.give_up().await {
+        tracing::warn!(%error, "what a collection that was stopped has left could not be taken away");
     }
 }
 

@@ -83,6 +83,7 @@ impl Reloads {
 
     /// SIGHUP: everything that can change while running.
     async fn reread_all(&mut self) {
+        self.state.load().auditing.log().reopen();
         match (self.source.read)() {
             Ok(new) => {
                 if self.apply(new).await {
@@ -108,6 +109,9 @@ impl Reloads {
             }
         }
         let state = self.state.load_full();
+        state.auditing.log().tick();
+        // Who asks for the groups looks at their file.
+        drop(state.access.members());
         let groups = state.access.problems();
         let groups = (!groups.is_empty()).then(|| groups.join("; "));
         self.note("groups", groups.as_ref());
@@ -150,6 +154,7 @@ impl Reloads {
                 authenticator,
                 access: rules,
                 settings: current.settings.clone(),
+                auditing: Arc::clone(&current.auditing),
                 healthy: Arc::clone(&current.healthy),
                 readiness: current.readiness.clone(),
             }));
@@ -214,9 +219,12 @@ impl Reloads {
             authenticator,
             access,
             settings: new.http.clone(),
+            auditing: Arc::clone(&current.auditing),
             healthy: Arc::clone(&current.healthy),
             readiness: current.readiness.clone(),
         }));
+        // What the replaced one has not written down yet; it is tried once.
+        let _ = current.authenticator.write_uses(true).await;
         tracing::info!("configuration reread");
         // What takes a restart stays as it runs, so that the next reload names
         // it again.
@@ -227,6 +235,7 @@ impl Reloads {
             pause: running.pause,
             debug: running.debug.clone(),
             health: running.health.clone(),
+            audit: running.audit.clone(),
             scrub: running.scrub,
             ..new
         };
@@ -252,6 +261,7 @@ fn name_restarts(running: &Config, new: &Config) {
         ("http.drainpause", new.pause != running.pause),
         ("http.debug", new.debug != running.debug),
         ("health", new.health != running.health),
+        ("audit", new.audit != running.audit),
         ("scrub", new.scrub != running.scrub),
     ] {
         if changed {

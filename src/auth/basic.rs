@@ -76,6 +76,18 @@ impl Sent {
     }
 }
 
+/// What stands for the user in it, right or not.
+pub(super) fn claimed_user(header: &HeaderValue) -> Option<String> {
+    let (scheme, rest) = header.as_bytes().split_at_checked(6)?;
+    let basic = scheme.eq_ignore_ascii_case(b"basic ");
+    let decoded = BASE64.decode(rest.trim_ascii()).ok().map(Zeroizing::new);
+    let decoded = decoded.filter(|_| basic)?;
+    let user = decoded.split(|byte| *byte == b':').next()?;
+    // Without a colon it may be a password.
+    let named = user.len() < decoded.len();
+    named.then(|| String::from_utf8_lossy(user).into_owned())
+}
+
 /// `Basic realm="…"`, or `None` if the realm cannot stand in a header.
 pub(super) fn challenge(realm: &str) -> Option<HeaderValue> {
     let escaped = realm.replace('\\', "\\\\").replace('"', "\\\"");

@@ -48,6 +48,8 @@ pub enum Proof {
         /// When it ends.
         expires: SystemTime,
     },
+    /// A robot's secret, by the version of its record.
+    Robot(Stamp),
 }
 
 /// Tells one version of a credential from the next, and nothing else about it.
@@ -144,6 +146,12 @@ impl fmt::Display for Needed {
             Self::Repository(name, actions) => write!(formatter, "repository:{name}:{actions}"),
             Self::Catalog => formatter.write_str("registry:catalog:*"),
         }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.actions, self.repositories)
     }
 }
 

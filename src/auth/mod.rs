@@ -9,6 +9,7 @@ pub mod htpasswd;
 mod jwt;
 pub mod outside;
 pub mod password;
+pub mod robots;
 pub mod source;
 pub mod tokens;
 pub mod user_name;
@@ -32,7 +33,8 @@ use outside::Outside;
 use tokens::{Issued, Tokens};
 use workloads::Workloads;
 
-use crate::storage::Store;
+use crate::storage::{StorageError, Store};
+use robots::{Robots, Secret};
 
 /// What workloads log in to where nobody else does.
 const WORKLOADS_REALM: &str = "Registry Realm";
@@ -95,9 +97,6 @@ pub enum Unidentified {
     /// The token is good, but not for this.
     #[error("this token is not for what was asked")]
     Narrow,
-    /// What tells whether the credentials count cannot be read now.
-    #[error("logins do not work at the moment")]
-    Unavailable,
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
@@ -107,6 +106,12 @@ pub enum Unidentified {
         /// How long the next login has to wait, in seconds.
         seconds: u64,
     },
+}
+
+/// The name of a user that `Authorization: Basic` gives, whatever else is wrong
+/// with it: for the audit log.
+pub fn claimed_user(header: &HeaderValue) -> Option<String> {
+    basic::claimed_user(header)
 }
 
 /// Users cannot be told apart as configured. The text is for the log.
@@ -149,6 +154,7 @@ struct Ways {
     outside: Option<Outside>,
     workloads: Option<Workloads>,
     tokens: Option<Tokens>,
+    robots: Robots,
     /// What asks for a password.
     basic: Option<HeaderValue>,
 }
@@ -167,6 +173,7 @@ impl Authenticator {
             outside: settings.outside.map(Outside::open).transpose()?,
             workloads: None,
             tokens: settings.tokens.map(|own| Tokens::new(own, store)),
+            robots: Robots::new(store),
             basic: None,
         };
         let mut notices = Vec::new();
@@ -217,6 +224,9 @@ impl Authenticator {
             return workloads.identify(sent.password()).await;
         }
         let credentials = sent.credentials()?;
+        if let Some(secret) = Secret::of(&credentials.password) {
+            return self.ways.robots.verify(&credentials.user, &secret).await;
+        }
         let users = self.ways.htpasswd.as_ref().ok_or(Unidentified::Wrong)?;
         let stamp = users.verify(&credentials, shown.address).await?;
         let user = Identity::User(credentials.user);
@@ -224,7 +234,8 @@ impl Authenticator {
     }
 
     /// Whether what proved the caller's identity still counts: the user is
-    /// there and has the same password.
+    /// there and has the same password, the robot is neither revoked nor
+    /// expired.
     pub async fn stands(&self, caller: &Caller) -> bool {
         match (&caller.identity, &caller.proof) {
             (_, Proof::Nothing) => true,
@@ -232,7 +243,6 @@ impl Authenticator {
                 Some(users) => users.stamp(user).await == Some(*stamp),
                 None => false,
             },
-            (_, Proof::Password(_)) => false,
             // A request that runs for longer than its token was begun in time.
             (_, Proof::Outside { .. }) => self.ways.outside.is_some(),
             (Identity::Workload { issuer, .. }, Proof::Workload { mapping, .. }) => self
@@ -241,6 +251,10 @@ impl Authenticator {
                 .as_ref()
                 .is_some_and(|workloads| workloads.stands(issuer, *mapping)),
             (_, Proof::Workload { .. }) => false,
+            (Identity::Robot(name), Proof::Robot(stamp)) => {
+                self.ways.robots.stands(name, *stamp).await
+            }
+            (_, Proof::Password(_) | Proof::Robot(_)) => false,
         }
     }
 
@@ -290,6 +304,24 @@ impl Authenticator {
             Some(users) => users.reload().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The robot of that name as it is now, rights included, if it is neither
+    /// revoked nor expired: for a token that was made from its login.
+    ///
+    /// # Errors
+    /// [`Unidentified::Unavailable`]: the storage does not answer.
+    pub async fn robot(&self, name: &str) -> Result<Option<Caller>, Unidentified> {
+        self.ways.robots.caller(name).await
+    }
+
+    /// Writes down in the storage which robots were used: those whose last
+    /// record is a minute old, or `all`.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn write_uses(&self, all: bool) -> Result<(), StorageError> {
+        self.ways.robots.write_uses(all).await
     }
 
     /// Looks at the files that are followed, and says which of them (`users`,

@@ -3,6 +3,7 @@
 //! 130 interrupted.
 
 mod ask;
+mod can;
 mod check;
 mod config;
 mod doctor;
@@ -16,6 +17,7 @@ mod retention;
 mod rm;
 mod serve;
 mod store;
+mod token;
 mod usage;
 mod user;
 
@@ -51,6 +53,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Add, change, remove and list users
     User(user::UserArgs),
+    /// Make, list and revoke the secrets that robots log in with
+    Token(token::TokenArgs),
     /// Make lines of a users file, with the flags of Apache's htpasswd
     Htpasswd(htpasswd::HtpasswdArgs),
     /// Look whether what the registry uses works, and say what to do
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Config(args) => config::run(args),
         Command::User(args) => user::run(args),
+        Command::Token(args) => token::run(args),
         Command::Htpasswd(args) => htpasswd::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Check(args) => check::run(args),

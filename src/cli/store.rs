@@ -33,6 +33,11 @@ pub(super) struct Place {
 }
 
 impl StoreArgs {
+    /// For commands that name the configuration in another way.
+    pub(super) fn of(config: Option<PathBuf>, data: PathBuf) -> Self {
+        Self { config, data }
+    }
+
     /// What the configuration or the data directory says. Nothing is opened.
     ///
     /// # Errors

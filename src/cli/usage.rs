@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::CONFIGURATION;
 use super::store::StoreArgs;
 use crate::app::storage::open;
+use crate::oci::RepositoryName;
 use crate::registry::usage::{RepositoryUsage, Sessions, Summary, readable};
 use crate::registry::{Error, Registry};
 
@@ -81,7 +82,7 @@ async fn look(registry: &Registry) -> Result<Told, Error> {
     let mut after: Option<String> = None;
     loop {
         let page = registry
-            .usage_page(after.as_deref(), AT_ONCE, &|_| true)
+            .usage_page(after.as_deref(), AT_ONCE, &|_: &RepositoryName| true)
             .await?;
         repositories.extend(page.items);
         match page.next {

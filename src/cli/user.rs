@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::ask::{self, AskError};
+use super::can::{self, CanArgs};
 use crate::auth::htpasswd::edit::{self, Entry};
 use crate::auth::htpasswd::edit_error::EditError;
 use crate::auth::htpasswd::hash::{Hash, HashError, NewHash};
@@ -51,6 +52,8 @@ enum Action {
     },
     /// List the users and the kinds of their password hashes
     Ls,
+    /// Tell whether somebody may do something in a repository, and which rule says so
+    Can(CanArgs),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +83,9 @@ enum UserError {
 
 /// Runs `wharf user`.
 pub fn run(args: UserArgs) -> ExitCode {
+    if let Action::Can(question) = &args.action {
+        return can::run(question);
+    }
     match act(&args.file, args.action) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -104,6 +110,8 @@ fn act(file: &Path, action: Action) -> Result<(), UserError> {
             edit::passwd(file, &new.name, &new.hash()?)?;
         }
         Action::Rm { name } => edit::remove(file, &name)?,
+        // Needs no file of users: `run` has answered it.
+        Action::Can(_) => {}
         Action::Ls => io::stdout().write_all(table(&edit::list(file)?).as_bytes())?,
     }
     Ok(())

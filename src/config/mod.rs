@@ -46,6 +46,8 @@ const EMBEDDED_REALM: &str = "wharf";
 pub struct Config {
     /// `log`
     pub log: observe::log::Settings,
+    /// `audit`
+    pub audit: observe::audit::Settings,
     /// The driver in `storage`, and `storage.redirect`
     pub storage: storage::Settings,
     /// `storage.delete`, `storage.maintenance`, `validation`, `catalog`, `tags`,
@@ -148,6 +150,7 @@ impl Config {
                 fields: Vec::new(),
                 requests: true,
             },
+            audit: observe::audit::Settings::default(),
             storage: storage::Settings::Files(storage::files::Settings {
                 root,
                 max_threads: rooms::DEFAULT_THREADS,

@@ -7,7 +7,8 @@ use super::State;
 use super::answer;
 use super::error::Problem;
 use crate::access::Visible;
-use crate::oci::RepositoryName;
+use crate::oci::{RepositoryName, Span};
+use crate::registry::Sight;
 
 /// Without `n` registry:2 answers with this many.
 const DEFAULT_PAGE: usize = 100;
@@ -20,12 +21,25 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let most = state.registry.settings().catalog_page;
     let n = limit.unwrap_or(DEFAULT_PAGE).min(most);
-    let sees = |name: &RepositoryName| visible.sees(name);
-    let page = state.registry.catalog(after, n, &sees).await?;
+    let page = state.registry.catalog(after, n, visible).await?;
     let names: Vec<&str> = page.items.iter().map(RepositoryName::as_str).collect();
     let mut response = answer::json("application/json", &json!({ "repositories": names }))?;
     if let Some(last) = &page.next {
         state.continue_after(&mut response, "_catalog", last, n, limit)?;
     }
     Ok(response)
+}
+
+impl Sight for Visible {
+    fn sees(&self, repository: &RepositoryName) -> bool {
+        Visible::sees(self, repository)
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        Visible::spans(self)
+    }
+
+    fn sees_below(&self, directory: &RepositoryName) -> bool {
+        Visible::sees_below(self, directory)
+    }
 }

@@ -133,14 +133,6 @@ impl Problem {
             }
             Unidentified::Wrong => format!("authentication required: {why} (docker login {host})"),
             Unidentified::Narrow => format!("authentication required: {why}"),
-            Unidentified::Unavailable => {
-                return Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    ErrorCode::Unavailable,
-                    why.to_string(),
-                )
-                .with(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
             Unidentified::Busy => {
                 return Self::new(
                     StatusCode::TOO_MANY_REQUESTS,
@@ -171,6 +163,15 @@ impl Problem {
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What the client reads.
+    pub(super) fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// What the log should say and the client should not read.

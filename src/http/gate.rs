@@ -2,7 +2,7 @@
 //! handler.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::extract::Request;
@@ -17,8 +17,8 @@ use super::log::Facts;
 use super::operation::{Operation, Resource, Session};
 use super::standing::{Over, Standing};
 use super::{
-    Origin, Refusal, State, answer, blobs, catalog, manifests, referrers, tags, token, uploads,
-    usage,
+    Origin, Refusal, State, answer, audit, blobs, catalog, manifests, referrers, tags, token,
+    uploads, usage,
 };
 use crate::access::{Allowed, Denied, Push, Right, Visible};
 use crate::auth::caller::{Caller, Identity, Needed};
@@ -48,7 +48,14 @@ pub(super) async fn answer(live: Arc<ArcSwap<State>>, request: Request) -> Respo
 
 async fn route(live: &Arc<ArcSwap<State>>, state: &State, request: Request) -> Response {
     let mut facts = Facts::default();
-    let mut response = match decide(live, state, request, &mut facts).await {
+    let telling = state.auditing.begin(&request);
+    let outcome = decide(live, state, request, &mut facts).await;
+    if let Some(telling) = telling {
+        for entry in telling.entries(state, &facts, &outcome) {
+            state.auditing.log().write(&entry).await;
+        }
+    }
+    let mut response = match outcome {
         Ok(response) => response,
         Err(problem) => {
             facts.error = problem.cause().map(str::to_owned);
@@ -121,8 +128,14 @@ async fn decide(
             }
             Caller::anonymous()
         }
-        Err(why) => return Err(login.asked(why)),
+        Err(why) => {
+            if why != Unidentified::Missing {
+                facts.audit.failed_login = Some(why.to_string());
+            }
+            return Err(login.asked(why));
+        }
     };
+    facts.audit.how = Some(audit::how(&caller, request.headers()));
     if !caller.is_anonymous() {
         facts.user = Some(caller.identity.to_string());
     }
@@ -140,8 +153,14 @@ async fn decide(
         live,
         login: &login,
         caller: Arc::new(caller),
+        ground: OnceLock::new(),
     };
-    dispatch(state, &asking, operation, request).await
+    let outcome = dispatch(state, &asking, operation, request).await;
+    if let Some((ground, denied)) = asking.ground.into_inner() {
+        facts.audit.ground = Some(ground);
+        facts.audit.denied = denied;
+    }
+    outcome
 }
 
 /// What asks a client to log in, or to come with a wider token.
@@ -174,6 +193,8 @@ struct Asking<'a> {
     live: &'a Arc<ArcSwap<State>>,
     login: &'a Login<'a>,
     caller: Arc<Caller>,
+    /// What the first decision rests on, and whether it was a refusal.
+    ground: OnceLock<(String, bool)>,
 }
 
 impl Asking<'_> {
@@ -182,6 +203,9 @@ impl Asking<'_> {
         let access = &self.login.state.access;
         access
             .allows(&self.caller, name)
+            .inspect(|allowed: &Allowed<R>| {
+                let _ = self.ground.set((allowed.ground().to_string(), false));
+            })
             .map_err(|denied| self.refused(denied))
     }
 
@@ -196,6 +220,7 @@ impl Asking<'_> {
     /// Who might do it with a login is asked for one; a refusal is for who has
     /// shown everything.
     fn refused(&self, denied: Denied) -> Problem {
+        let _ = self.ground.set((denied.ground.to_string(), true));
         if self.caller.is_anonymous() && self.login.state.authenticator.asks() {
             return self.login.asked(Unidentified::Missing);
         }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::State;
 use super::answer::{OCI_SUBJECT, OCI_TAG, digest_headers, empty, located, value, warn};
+use super::audit::Moved;
 use super::blobs::{FOREVER, conditional, etag, precondition};
 use super::body;
 use super::error::Problem;
@@ -88,6 +89,9 @@ pub(super) async fn put(
         StatusCode::CREATED,
         state.locations().manifest(name, &put.digest)?,
     );
+    if !put.moved.is_empty() {
+        response.extensions_mut().insert(Moved(put.moved));
+    }
     let headers = response.headers_mut();
     digest_headers(headers, &put.digest)?;
     if let Some(subject) = &put.subject {

@@ -206,6 +206,7 @@ impl World {
             authenticator,
             access,
             settings: Settings::default(),
+            auditing: Arc::default(),
             healthy: Arc::new(|| true),
         })))
     }

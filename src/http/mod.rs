@@ -7,6 +7,7 @@
 //! as an argument, does it.
 
 mod answer;
+pub mod audit;
 mod blobs;
 mod body;
 mod catalog;
@@ -64,6 +65,8 @@ pub struct State {
     pub access: Access,
     /// How paths and answers look.
     pub settings: Settings,
+    /// Who is told of what was done.
+    pub auditing: Arc<audit::Auditing>,
     /// Whether requests are to be answered at all (registry:2's health gate).
     pub healthy: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Whether load balancers should send requests here.

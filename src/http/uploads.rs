@@ -11,7 +11,7 @@ use super::answer::{DOCKER_UPLOAD_UUID, digest_headers, empty, located, value};
 use super::error::Problem;
 use super::operation::{Session, Start};
 use super::{body, ranges};
-use crate::access::{Allowed, Pull, Push};
+use crate::access::{Allowed, Push};
 use crate::auth::caller::Caller;
 use crate::oci::{Digest, RepositoryName, UploadId};
 use crate::registry::{Error, Uploader};
@@ -119,10 +119,10 @@ async fn mounted(
     from: Option<&RepositoryName>,
 ) -> Result<bool, Problem> {
     let repository = state.registry.repository(allowed.repository());
-    let may_pull = |name: &RepositoryName| state.access.allows::<Pull>(caller, name).is_ok();
+    let sources = state.access.pulls(caller);
     Ok(match from {
-        Some(from) => may_pull(from) && repository.mount(digest, from).await?,
-        None => repository.mount_from_any(digest, &may_pull).await?,
+        Some(from) => sources.sees(from) && repository.mount(digest, from).await?,
+        None => repository.mount_from_any(digest, &sources).await?,
     })
 }
 

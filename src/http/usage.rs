@@ -7,7 +7,6 @@ use super::State;
 use super::answer;
 use super::error::Problem;
 use crate::access::{Allowed, Pull, Visible};
-use crate::oci::RepositoryName;
 use crate::registry::usage::RepositoryUsage;
 
 /// Without `n` a page has as many entries as one of the catalog.
@@ -22,8 +21,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let most = state.registry.settings().catalog_page;
     let n = limit.unwrap_or(DEFAULT_PAGE).min(most);
-    let sees = |name: &RepositoryName| visible.sees(name);
-    let page = state.registry.usage_page(after, n, &sees).await?;
+    let page = state.registry.usage_page(after, n, visible).await?;
     let mut response = answer(state, visible, &page.items).await?;
     if let Some(last) = &page.next {
         state.continue_after(&mut response, "_wharf/usage", last, n, limit)?;

@@ -108,6 +108,10 @@ impl<S: Store + ?Sized> Store for Metered<S> {
         self.timed("settle", self.store.settle()).await
     }
 
+    fn era(&self) -> Option<String> {
+        self.store.era()
+    }
+
     async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
         self.timed("hold", self.store.hold(key)).await
     }

@@ -1,5 +1,6 @@
 //! What the outside can see of a running registry: logs, metrics, health.
 
+pub mod audit;
 pub mod broken;
 pub mod debug;
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod name;
 mod pattern;
 mod readings;
 mod reference;
+mod span;
 mod tag;
 mod upload_id;
 
@@ -28,5 +29,6 @@ pub use media_type::{ManifestType, OCI_IMAGE_INDEX};
 pub use name::{InvalidName, RepositoryName};
 pub use pattern::{InvalidPattern, RepositoryPattern, TagPattern};
 pub use reference::{InvalidReference, Reference};
+pub use span::Span;
 pub use tag::{InvalidTag, Tag};
 pub use upload_id::{InvalidUploadId, UploadId};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gc::Condemned;
 use super::integrity::{Integrity, Verdict};
 use super::usage::Change;
-use super::{Error, Registry, Repository};
+use super::{Error, Registry, Repository, Sight};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 pub use crate::storage::Reading;
 use crate::storage::{ByteStream, Meta, Object, StorageError, layout};
@@ -206,12 +206,12 @@ impl Repository {
         Ok(true)
     }
 
-    /// Takes a blob over from any repository that `may_pull` accepts. Asks a
-    /// bounded number of repositories, and only if the bytes are there at all.
+    /// Takes a blob over from any repository that `sources` sees. Asks a bounded
+    /// number of repositories, and only if the bytes are there at all.
     pub async fn mount_from_any(
         &self,
         digest: &Digest,
-        may_pull: &(dyn Fn(&RepositoryName) -> bool + Sync),
+        sources: &dyn Sight,
     ) -> Result<bool, Error> {
         self.check_writable()?;
         if self.blob_meta(digest).await?.is_some() {
@@ -226,7 +226,7 @@ impl Repository {
             return Ok(false);
         }
         let most = self.settings().limits.mount_search;
-        for name in self.registry.catalog(None, most, may_pull).await?.items {
+        for name in self.registry.catalog(None, most, sources).await?.items {
             if self.mount(digest, &name).await? {
                 return Ok(true);
             }

@@ -32,6 +32,8 @@ pub struct PutManifest {
     pub digest: Digest,
     /// The subject that it now is a referrer of.
     pub subject: Option<Digest>,
+    /// Tags that it took over, and what they named before.
+    pub moved: Vec<(Tag, Digest)>,
 }
 
 impl Repository {
@@ -85,12 +87,13 @@ impl Repository {
                 (actual, tags)
             }
         };
-        let put = PutManifest {
+        let mut put = PutManifest {
             digest: digest.clone(),
             subject: manifest.subject.clone(),
+            moved: Vec::new(),
         };
         let repository = self.clone();
-        uncancelled(async move {
+        put.moved = uncancelled(async move {
             let _shared = repository.locks().share(&repository.name).await;
             repository.check_movable(&tags, &digest).await?;
             let intent = repository.intent(&manifest, &digest, &canonical).await?;
@@ -112,21 +115,33 @@ impl Repository {
     }
 
     /// What the repository will hold more with this manifest and these tags.
-    async fn would_add(&self, digest: &Digest, tags: &[Tag], size: u64) -> Result<Change, Error> {
+    /// Tags that it takes over come with what they name now.
+    async fn would_add(
+        &self,
+        digest: &Digest,
+        tags: &[Tag],
+        size: u64,
+    ) -> Result<(Change, Vec<(Tag, Digest)>), Error> {
         let (held, tagged) = futures_util::try_join!(
             self.held_manifest(digest),
             try_join_all(tags.iter().map(|tag| self.tagged(tag))),
         )?;
         let new = tagged.iter().filter(|tag| tag.is_none()).count();
+        let moved = tags.iter().zip(tagged).filter_map(|(tag, named)| {
+            let named = named.filter(|named| named != digest)?;
+            Some((tag.clone(), named))
+        });
+        let moved = moved.collect();
         let tags = i64::try_from(new).unwrap_or_default();
-        Ok(match held {
+        let change = match held {
             Some(_) => Change::default(),
             None => Change {
                 manifests: 1,
                 ..Change::unique(size)
             },
         }
-        .with_tags(tags))
+        .with_tags(tags);
+        Ok((change, moved))
     }
 
     /// Points tags at a manifest that is in place. The immutable ones come first:
@@ -263,20 +278,20 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    async fn run(&self, content: Bytes) -> Result<(), Error> {
+    async fn run(&self, content: Bytes) -> Result<Vec<(Tag, Digest)>, Error> {
         let repository = self.repository;
         let size = content.len() as u64;
         // P2: what removes links here is over before anything is looked for.
         repository.deletes_ended().await?;
         // P3
-        let ((), added) = futures_util::try_join!(
+        let ((), (added, moved)) = futures_util::try_join!(
             repository.check_needs(self.manifest, self.pushing),
             repository.would_add(self.digest, self.tags, size),
         )?;
         let charge = repository.charge(added.bytes().unsigned_abs()).await?;
         self.commit(content).await?;
         repository.note_manifest(charge, added, &self.manifest.parts);
-        Ok(())
+        Ok(moved)
     }
 
     /// Content first, then what makes it a manifest of this repository, then

@@ -33,6 +33,7 @@ pub mod removal;
 pub mod retention;
 mod sessions;
 mod settings;
+mod sight;
 mod store_id;
 mod tags;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use pulls::PullTimes;
 pub use purge::Purged;
 pub use referrers::Referrers;
 pub use settings::{Children, IndexChildren, Limits, Platform, Purging, Settings, Validation};
+pub use sight::Sight;
 pub use store_id::{InvalidStoreId, StoreId};
 pub use uploaders::Uploader;
 pub use uploads::ChunkRange;

@@ -22,6 +22,8 @@
 //!   wharf/gc/…                                            wharf: garbage collection, see `registry::gc`
 //!   wharf/usage/{totals,measured/<n>,changes/<id>}        wharf: what repositories hold, see `registry::usage`
 //!   wharf/auth/keys/<period>                              wharf: what tokens of one period are signed with, see `auth::tokens`
+//!   wharf/auth/robots/<name>                              wharf: a robot, see `auth::robots`
+//!   wharf/auth/used/<name>                                wharf: when that robot was last used
 //!   wharf/quarantine/<alg>/<hex>/<time>                   wharf: damaged bytes that were in `blobs/`
 //!   wharf/pieces/<key>                                    wharf, in an object store: where a blob lies until it is put together
 //! ```
@@ -38,6 +40,7 @@ const BLOBS: &str = "docker/registry/v2/blobs";
 const QUARANTINE: &str = "docker/registry/v2/wharf/quarantine";
 const COLLECTION: &str = "docker/registry/v2/wharf/gc";
 const USAGE: &str = "docker/registry/v2/wharf/usage";
+const AUTH: &str = "docker/registry/v2/wharf/auth";
 const PIECES: &str = "docker/registry/v2/wharf/pieces";
 
 /// Stands for `/` in the names of [`pieces`]: in no key of a blob, and no store
@@ -495,6 +498,21 @@ pub fn pushed_by(mark: &str, id: &UploadId) -> Key {
     Key(format!("{COLLECTION}/pushed/{mark}/{id}"))
 }
 
+/// How far a collection was, for one that goes on with it.
+pub fn checkpoint() -> Key {
+    Key(format!("{COLLECTION}/checkpoint"))
+}
+
+/// The pieces of what it had found, one child each.
+pub fn checkpoint_pieces() -> Prefix {
+    Prefix(format!("{COLLECTION}/found"))
+}
+
+/// One piece of what it had found. `name` is one component.
+pub fn checkpoint_piece(name: &str) -> Key {
+    Key(format!("{COLLECTION}/found/{name}"))
+}
+
 /// Whoever collects has it ([`super::Store::hold`]).
 pub fn collector() -> Key {
     Key(format!("{COLLECTION}/collector"))
@@ -528,6 +546,21 @@ pub fn usage_changes() -> Prefix {
 /// What one process has changed since.
 pub fn usage_changed_by(id: &UploadId) -> Key {
     Key(format!("{USAGE}/changes/{id}"))
+}
+
+/// The robots, one child each.
+pub fn robots() -> Prefix {
+    Prefix(format!("{AUTH}/robots"))
+}
+
+/// What is kept of a robot. `name` is one component.
+pub fn robot(name: &str) -> Key {
+    Key(format!("{AUTH}/robots/{name}"))
+}
+
+/// When a robot was last used. `name` is one component.
+pub fn robot_used(name: &str) -> Key {
+    Key(format!("{AUTH}/used/{name}"))
 }
 
 #[cfg(test)]

@@ -96,6 +96,13 @@ pub trait Store: Send + Sync + 'static {
     /// or removed by whichever process, is durable.
     async fn settle(&self) -> Result<(), StorageError>;
 
+    /// Names the time in which nothing that was [posted](Store::post) gets lost,
+    /// by whichever process: as long as it is the same, all of it is there. Nothing
+    /// where the store can't tell.
+    fn era(&self) -> Option<String> {
+        None
+    }
+
     /// Has `key` for this process alone until the hold is dropped or the process
     /// is gone, whatever way it ended. The key is used for nothing else.
     async fn hold(&self, key: &Key) -> Result<Hold, StorageError>;
@@ -200,7 +207,7 @@ pub struct Meta {
 
 /// Tells the versions of one key apart: another one as soon as the bytes may be
 /// others, whoever wrote them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Version(u64);
 
 impl Version {

@@ -192,6 +192,10 @@ impl Store for Gated {
         self.inner.settle().await
     }
 
+    fn era(&self) -> Option<String> {
+        self.inner.era()
+    }
+
     async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
         self.gate.pass("hold", key.as_str()).await;
         self.of(key.as_str()).hold(key).await

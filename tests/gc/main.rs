@@ -33,6 +33,7 @@ mod site;
 
 mod losses;
 mod replays;
+mod resume;
 mod soak;
 mod space;
 

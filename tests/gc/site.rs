@@ -137,3 +137,13 @@ pub fn collector(core: Core, grace: Duration) -> Collector {
     };
     Collector::new(core, options, Arc::new(()))
 }
+
+/// The same, which saves checkpoints all the time and goes on at them.
+pub fn resuming(core: Core) -> Collector {
+    let options = Options {
+        grace: Duration::ZERO,
+        checkpoints: Some(Duration::ZERO),
+        ..Options::default()
+    };
+    Collector::new(core, options, Arc::new(()))
+}

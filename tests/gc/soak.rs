@@ -18,7 +18,7 @@ use wharf::registry::gc::{Collector, Failure};
 use crate::client::Client;
 use crate::gate::Gated;
 use crate::random::Random;
-use crate::site::{Site, collector, core};
+use crate::site::{Site, collector, core, resuming};
 use crate::stock::Stock;
 use crate::support::{Registry, S3Engine, eventually, is_long, run, say};
 use crate::tally::Tally;
@@ -86,11 +86,14 @@ fn here(collecting: &mut Collecting<'_>) {
     match site.run(async { tokio::time::timeout(life, run).await }) {
         Ok(Ok(report)) => {
             tally.count("collections");
+            tally.add("collections that went on", report.resumed);
             tally.add("names removed", report.removed);
             tally.add("links removed", report.links);
             tally.add("unsealed runs", report.unsealed);
         }
         Ok(Err(Failure::Busy)) => tally.count("busy collections"),
+        // Another one went on with its mark, and ended first.
+        Ok(Err(Failure::TakenForDead)) => tally.count("collections taken for dead"),
         Ok(Err(failure)) => tally.fail(format!("a collection: {failure}")),
         Err(_) => tally.count("collections that died"),
     }
@@ -143,7 +146,7 @@ fn soak(what: &str, mut servers: Vec<Registry>, ways: &[Way]) {
     let hosts: Vec<String> = servers.iter().map(|one| one.host().to_owned()).collect();
     let deadline = Instant::now() + duration();
     let mut workers = workers(&hosts, &tally, &stock, &common, seed);
-    let one = collector(core(Arc::clone(site.store())), Duration::ZERO);
+    let one = resuming(core(Arc::clone(site.store())));
     let dir = servers[0].dir().to_owned();
     std::thread::scope(|scope| {
         for worker in &mut workers {
@@ -211,7 +214,7 @@ fn collect_in_the_end(one: &Collector, site: &Site, tally: &Tally) {
         Duration::from_secs(20),
         || match site.run(one.run()) {
             Ok(report) => Some(report),
-            Err(Failure::Busy) => None,
+            Err(Failure::Busy | Failure::TakenForDead) => None,
             Err(failure) => panic!("{failure}"),
         },
     );

@@ -1,6 +1,8 @@
 //! A password is never seen again: not in the log, at any level, in any format,
 //! not in an answer, wherever a client has put it.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -72,6 +74,82 @@ fn the_command_line_for_users_repeats_no_password() {
     let batch = ["htpasswd", "-bB", "users", "carol", WRONG];
     unseen(&wharf().args(batch).ok().text());
     unseen(&wharf().args(["user", "ls", "--file", "users"]).ok().text());
+}
+
+#[test]
+fn neither_metrics_nor_health_nor_the_volume_hold_a_secret() {
+    let server = Registry::with()
+        .env("REGISTRY_LOG_LEVEL", "debug")
+        .env("REGISTRY_HTTP_DEBUG_ADDR", "\"127.0.0.1:0\"")
+        .env("REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED", "true")
+        .env("REGISTRY_HTTP_SECRET", "canary-http-secret")
+        .env("REGISTRY_REDIS_PASSWORD", "canary-redis")
+        .env("REGISTRY_PROXY_PASSWORD", "canary-proxy")
+        .user("moby", RIGHT)
+        .start();
+    everywhere(&server);
+    let repo = Repo::on(&server, "a/b");
+    let digest = sha256(b"content");
+    repo.ask(
+        "POST",
+        &format!("blobs/uploads/?digest={digest}&token={QUERY}"),
+    )
+    .header("Authorization", basic("moby", RIGHT))
+    .body("content")
+    .send()
+    .expect(201);
+    let debug = crate::health::debug(&server);
+    for path in ["/metrics", "/debug/health", "/readyz"] {
+        let answer = Request::new(&debug, "GET", path).send().expect(200);
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        unseen(&body);
+        assert!(!body.contains("canary"), "{body}");
+    }
+    let mut files = 0;
+    below(server.data(), &mut |path, content| {
+        files += 1;
+        let name = path.display().to_string();
+        assert!(!name.contains("canary"), "{name}");
+        let text = String::from_utf8_lossy(content).into_owned();
+        assert!(!text.contains("canary"), "{name}: {text}");
+        unseen(&text);
+    });
+    assert!(files > 0, "nothing is stored");
+    unseen(&server.log());
+    assert!(!server.log().contains("canary"), "{}", server.log());
+    let arguments = format!("/proc/{}/cmdline", server.pid().unwrap());
+    unseen(&std::fs::read_to_string(arguments).unwrap());
+}
+
+#[test]
+fn a_crash_leaves_no_memory_behind_unless_that_is_asked_for() {
+    let core = |server: &Registry| {
+        let limits = format!("/proc/{}/limits", server.pid().unwrap());
+        let limits = std::fs::read_to_string(limits).unwrap();
+        let line = limits.lines().find(|line| line.contains("core file"));
+        let words = line.unwrap().split_whitespace();
+        let bounds: Vec<String> = words.skip(4).take(2).map(str::to_owned).collect();
+        bounds
+    };
+    let server = Registry::start();
+    assert_eq!(core(&server), ["0", "0"]);
+    let debugged = Registry::with().env("WHARF_CORE_DUMPS", "1").start();
+    let own = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let ours = own.lines().find(|line| line.contains("core file")).unwrap();
+    let ours: Vec<&str> = ours.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(core(&debugged), ours);
+    assert!(debugged.log().contains("WHARF_CORE_DUMPS is set"));
+}
+
+/// Every file below a directory.
+fn below(directory: &Path, visit: &mut impl FnMut(&Path, &[u8])) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => below(&path, visit),
+            false => visit(&path, &std::fs::read(&path).unwrap()),
+        }
+    }
 }
 
 /// Requests with a secret in every place.

@@ -37,7 +37,8 @@ fn every_session_has_an_id_of_its_own() {
         let id = location.rsplit('/').next().unwrap();
         let id = id.split('?').next().unwrap();
         let uuid = uuid::Uuid::parse_str(id).expect("a UUID");
-        assert_eq!(uuid.get_version_num(), 4);
+        // Its own version: the id says whose the session is.
+        assert_eq!(uuid.get_version_num(), 8);
     }
     ids.sort();
     ids.dedup();

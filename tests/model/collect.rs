@@ -3,7 +3,8 @@
 
 use crate::push::Steps;
 use crate::world::{
-    CELLS, Collect, Config, NAMES, Push, Seal, State, Sweep, Sweeps, TWO, Weak, without,
+    CELLS, Checkpoint, Collect, Config, NAMES, Push, Seal, Sealer, State, Sweep, Sweeps, TWO, Weak,
+    without,
 };
 
 impl Config {
@@ -28,7 +29,41 @@ impl Config {
         } else {
             Collect::C2
         };
+        let read = matches!(me.at, Collect::C3 | Collect::C3Rest | Collect::C4);
+        if self.resumes && read && c == 0 && !me.resumed {
+            let checkpoint = Checkpoint {
+                at: me.at,
+                reached: me.reached,
+            };
+            go(&|| "saves a checkpoint".into(), me.at, &|next| {
+                next.saved = Some(checkpoint);
+            });
+        }
+        let dies = self.resumes && self.collectors == 1 && me.at != Collect::Done;
+        if let Some(saved) = state.saved
+            && !me.resumed
+            && (dies || me.at == Collect::Resume)
+        {
+            // It looks first whether the mark stands, and R4 does it again: here
+            // R4 alone has to do.
+            let what = if dies { "dies, and another" } else { "" };
+            go(
+                &|| format!("{what} goes on with mark {mark}"),
+                saved.at,
+                &|next| {
+                    let me = &mut next.collectors[c];
+                    (me.resumed, me.reached, me.batch) = (true, saved.reached, 0);
+                    (me.candidates, me.condemned) = (0, 0);
+                    me.run += u8::from(dies);
+                    next.saved = None;
+                    if self.weak == Weak::ResumesAnew {
+                        next.marks |= 1 << mark;
+                    }
+                },
+            );
+        }
         match me.at {
+            Collect::Resume => {}
             Collect::C1 if self.naive() => {
                 let at = if self.weak == Weak::ListFirst {
                     Collect::C4
@@ -51,6 +86,18 @@ impl Config {
                     Collect::C3
                 };
                 go(&|| "C2 reads intents".into(), at, &|next| {
+                    next.collectors[c].reached |= reached;
+                });
+            }
+            Collect::C3 if self.resumes => {
+                let reached = state.linked_of(self, 0..1);
+                go(&|| "C3 reads m0's link".into(), Collect::C3Rest, &|next| {
+                    next.collectors[c].reached |= reached;
+                });
+            }
+            Collect::C3Rest => {
+                let reached = state.linked_of(self, 1..TWO);
+                go(&|| "C3 reads m1's link".into(), Collect::C4, &|next| {
                     next.collectors[c].reached |= reached;
                 });
             }
@@ -350,7 +397,7 @@ impl Config {
                 });
             }
         }
-        if !self.sealer {
+        if self.sealer == Sealer::Nobody {
             return;
         }
         for mark in 0..TWO * 2 {

@@ -17,7 +17,7 @@ mod search;
 mod world;
 
 use search::{Outcome, Seen};
-use world::{Config, Scenario, Start, Sweeps, Weak};
+use world::{Config, Scenario, Sealer, Start, Sweeps, Weak};
 
 /// More states than any search in the list of weaknesses needs.
 const MOST: usize = 3_000_000;
@@ -34,7 +34,8 @@ const OURS: Config = Config {
     batches: 1,
     retries: 0,
     sweeps: Sweeps::Nobody,
-    sealer: false,
+    sealer: Sealer::Nobody,
+    resumes: false,
 };
 
 /// What is left out, and where the shortest way to a loss begins.
@@ -53,7 +54,12 @@ fn weaknesses() -> Vec<Config> {
         ..of(weak, scenario, start)
     };
     let seeming_dead = |weak| Config {
-        sealer: true,
+        sealer: Sealer::All,
+        ..of(weak, Shared, Garbage)
+    };
+    let resuming = |weak| Config {
+        resumes: true,
+        sealer: Sealer::Marks,
         ..of(weak, Shared, Garbage)
     };
     vec![
@@ -79,6 +85,7 @@ fn weaknesses() -> Vec<Config> {
         of(Weak::DirectChildrenOnly, Index, Garbage),
         seeming_dead(Weak::MarkNotLookedAt),
         seeming_dead(Weak::RunNotLookedAt),
+        resuming(Weak::ResumesAnew),
         sweeping(Weak::PushDoesNotWait, Shared, Garbage, Sweeps::Layers),
         sweeping(
             Weak::SweepLinksBeforeIntents,
@@ -122,17 +129,32 @@ fn ours(long: bool) -> Vec<Config> {
             if scenario == Scenario::Index && start == Start::Deleting {
                 configs.push(sweeps(Sweeps::Untagged, 0));
             }
+            let resumed = Config {
+                resumes: true,
+                ..base
+            };
+            if long || (scenario == Scenario::Index && start == Start::Empty) {
+                configs.push(resumed);
+            }
             // With layers of its own for each push that is beyond any memory.
             if long && scenario == Scenario::Index {
                 configs.push(sweeps(Sweeps::Nobody, 2));
+                configs.push(Config {
+                    resumes: true,
+                    ..sweeps(Sweeps::Nobody, 2)
+                });
             }
             if long {
+                configs.push(Config {
+                    sealer: Sealer::Marks,
+                    ..resumed
+                });
                 configs.extend([
                     Config { batches: 2, ..base },
                     Config { marks: 2, ..base },
                     Config { retries: 1, ..base },
                     Config {
-                        sealer: true,
+                        sealer: Sealer::All,
                         ..base
                     },
                     sweeps(Sweeps::Layers, 1),
@@ -169,7 +191,7 @@ fn ours_loses_nothing() {
     for config in ours(long) {
         let outcome = config.search(usize::MAX);
         println!(
-            "| {:?}, {:?} | {} collectors, {} marks, {} runs, {} retries, {:?}{} | {} | {} |",
+            "| {:?}, {:?} | {} collectors, {} marks, {} runs, {} retries, {:?}{}{} | {} | {} |",
             config.scenario,
             config.start,
             config.collectors,
@@ -177,7 +199,12 @@ fn ours_loses_nothing() {
             config.batches,
             config.retries,
             config.sweeps,
-            if config.sealer { ", sealed" } else { "" },
+            match config.sealer {
+                Sealer::Nobody => "",
+                Sealer::Marks => ", marks sealed",
+                Sealer::All => ", sealed",
+            },
+            if config.resumes { ", resumed" } else { "" },
             outcome.states,
             outcome.depth
         );

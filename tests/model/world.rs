@@ -1,6 +1,8 @@
 //! What the model knows: the store as its processes see it, who they are and how
 //! far each is. Names of steps are those of `registry::gc`.
 
+use std::ops::Range;
+
 /// The cells: two layers, two manifests' own bytes.
 pub const CELLS: usize = 4;
 /// The names of each cell: `data`, and `data.<id>` of each pusher.
@@ -39,6 +41,8 @@ pub enum Weak {
     DirectChildrenOnly,
     MarkNotLookedAt,
     RunNotLookedAt,
+    /// Whoever goes on with a mark registers it anew, if it is gone.
+    ResumesAnew,
     NoFreshNames,
     /// Of the removal of links.
     PushDoesNotWait,
@@ -78,6 +82,15 @@ pub enum Sweeps {
     Untagged,
 }
 
+/// Which registrations are taken for those of the dead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sealer {
+    Nobody,
+    Marks,
+    /// Marks, and runs that nobody has decided.
+    All,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     pub weak: Weak,
@@ -90,8 +103,12 @@ pub struct Config {
     pub batches: u8,
     pub retries: u8,
     pub sweeps: Sweeps,
-    /// Whether somebody takes registrations for those of the dead.
-    pub sealer: bool,
+    /// Which registrations somebody takes for those of the dead.
+    pub sealer: Sealer,
+    /// Whether the first collector saves checkpoints, from which one that
+    /// follows it goes on; with a second one that does it, whether or not the
+    /// first still lives. Links are read in two steps then.
+    pub resumes: bool,
 }
 
 /// Where a push is.
@@ -134,9 +151,12 @@ pub struct Pusher {
 /// Where a collection is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Collect {
+    /// Waits for a checkpoint to go on from.
+    Resume,
     C1,
     C2,
     C3,
+    C3Rest,
     C4,
     R1,
     R2,
@@ -158,10 +178,20 @@ pub struct Collector {
     pub mark: u8,
     pub run: u8,
     pub batch: u8,
+    /// Whether it went on where another one was.
+    pub resumed: bool,
     pub reached: u8,
     pub candidates: u16,
     /// What this run will remove, and what of it is still there.
     pub condemned: u16,
+}
+
+/// What a later process needs to go on with a mark.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Checkpoint {
+    /// What is to be done next.
+    pub at: Collect,
+    pub reached: u8,
 }
 
 /// Where the removal of links is.
@@ -203,6 +233,7 @@ pub struct State {
     pub touched: u8,
     pub pushers: [Pusher; TWO],
     pub collectors: [Collector; TWO],
+    pub saved: Option<Checkpoint>,
     pub sweep: Sweep,
     pub spared: u8,
     pub seal: Seal,
@@ -298,17 +329,19 @@ impl Config {
                 mark: 0,
                 run: 0,
                 batch: 0,
+                resumed: false,
                 reached: 0,
                 candidates: 0,
                 condemned: 0,
             }; TWO],
+            saved: None,
             sweep: if self.sweeps == Sweeps::Nobody {
                 Sweep::Done
             } else {
                 Sweep::D1
             },
             spared: 0,
-            seal: if self.sealer {
+            seal: if self.sealer == Sealer::All {
                 Seal::Nothing
             } else {
                 Seal::Done
@@ -316,6 +349,9 @@ impl Config {
             deleted: self.start != Start::Deleting || self.sweeps == Sweeps::Untagged,
             acked: there,
         };
+        if self.resumes && self.collectors == 2 {
+            begin.collectors[1].at = Collect::Resume;
+        }
         if self.sweeps == Sweeps::Untagged {
             // Only the index is pushed: a manifest without a tag has no promise.
             begin.pushers[0].at = Push::Done;
@@ -345,6 +381,10 @@ impl Config {
 
     /// A mark's number; a run's number.
     pub fn mark(&self, collector: usize, mark: u8) -> usize {
+        if self.resumes {
+            // A checkpoint's mark stays what it was.
+            return mark as usize;
+        }
         collector * 2 + mark as usize
     }
 
@@ -356,7 +396,12 @@ impl Config {
 impl State {
     /// What the manifests whose links are there reach.
     pub fn linked(&self, config: &Config) -> u8 {
-        (0..TWO)
+        self.linked_of(config, 0..TWO)
+    }
+
+    /// What some of them reach.
+    pub fn linked_of(&self, config: &Config, manifests: Range<usize>) -> u8 {
+        manifests
             .filter(|m| self.linked[*m])
             .fold(0, |mask, m| mask | config.reaches(m))
     }

@@ -212,6 +212,12 @@ impl Keys {
         self.0.get(name)
     }
 
+    /// Their names.
+    #[cfg(test)]
+    pub(in crate::auth) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// How many names there are.
     pub(in crate::auth) fn len(&self) -> usize {
         self.0.len()

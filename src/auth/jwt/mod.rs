@@ -7,8 +7,6 @@
 
 pub(super) mod keys;
 pub(super) mod scope;
-#[cfg(test)]
-mod tests;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

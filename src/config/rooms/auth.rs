@@ -38,7 +38,7 @@ pub(super) fn logins(root: &Section<'_>) -> auth::Settings {
             .contains(&"token")
             .then(|| outside(&section.section("token"))),
         oidc: oidc(&section),
-        tokens: None,
+        ..auth::Settings::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A checked tree into each room's own settings.
 
 mod access;
+mod audit;
 mod auth;
 mod http;
 mod limits;
@@ -32,6 +33,7 @@ pub(super) fn config(root: &Node, report: &Report) -> Config {
     auth.tokens = auth::own_tokens(&root, access.welcomes_anonymous(), &auth);
     Config {
         log: observe::log(&root),
+        audit: audit::audit(&root.section("audit")),
         registry: registry::registry(&root, &storage),
         storage,
         auth,

@@ -40,8 +40,7 @@ const TOKEN: Key = key(
             .default("/auth/token")
             .remark("The path of the service there."),
         key("signingalgorithms", List(&Text))
-            .default("all")
-            .remark("What tokens may be signed by: `EdDSA`, `ES256`, `ES384`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`. Shared secrets (`HS256` and so on) are refused."),
+            .remark("Default: all of these. What tokens may be signed by: `EdDSA`, `ES256`, `ES384`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`. Shared secrets (`HS256` and so on) are refused."),
     ]),
 )
 .remark("Tokens of an outside service; what they say may be done is all that may be done.");

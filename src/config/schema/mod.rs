@@ -4,6 +4,7 @@
 //! here.
 
 mod access;
+mod audit;
 mod auth;
 mod http;
 mod limits;
@@ -92,6 +93,7 @@ pub(super) static ROOT: Kind = Kind::Section(&[
     storage::STORAGE,
     auth::AUTH,
     access::ACCESS,
+    audit::AUDIT,
     operations::MIDDLEWARE,
     http::HTTP,
     observe::NOTIFICATIONS,

@@ -125,7 +125,10 @@ fn what_files_get_wrong_is_told_with_its_place() {
             config.yml:5:3: unknown key `filesytem` in `storage`; did you mean `filesystem`?\n\
             config.yml:6:1: auth: several types (htpasswd, token); leave one\n\
             config.yml:7:3: auth.htpasswd: needs `path`\n\
-            config.yml:8:3: auth.token: not supported: wharf doesn't check tokens, and without that everybody could push; use `htpasswd`"
+            config.yml:8:3: auth.token: needs `issuer`\n\
+            config.yml:8:3: auth.token: needs `realm`\n\
+            config.yml:8:3: auth.token: needs `service`\n\
+            config.yml:8:3: auth.token: needs keys to verify tokens with: add `rootcertbundle` or `jwks`"
     );
     assert_eq!(
         told(

@@ -5,6 +5,7 @@ mod limits;
 mod messages;
 mod objects;
 mod rules;
+mod secrets;
 mod shipped;
 
 use std::path::Path;

@@ -28,8 +28,11 @@ fn the_example_shows_every_honoured_key_with_its_default() {
             .map(|line| line.split_once(": ").unwrap().1)
             .collect::<Vec<_>>(),
         [
+            "auth.token.autoredirectpath: has no effect without `autoredirect: true`",
+            "auth.oidc[0].rootcas: has no effect beside `jwks`: nothing is fetched",
             "validation.manifests.indexes.platformlist: has no effect without `platforms: list`",
             "storage: several drivers (filesystem, s3, gcs, azure); leave one",
+            "auth: several types (htpasswd, token); leave one",
         ],
         "{full}"
     );

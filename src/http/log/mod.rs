@@ -32,6 +32,8 @@ pub struct Facts {
     pub repository: Option<String>,
     /// The tag, digest or upload session.
     pub reference: Option<String>,
+    /// What the audit log is told beside.
+    pub audit: super::audit::Gathered,
     /// Why it failed, in words for the log.
     pub error: Option<String>,
     /// Whether it is asked every few seconds, so that a line for each would only

@@ -54,6 +54,7 @@ fn facts() -> Facts {
         reference: Some("v1".into()),
         error: None,
         quiet: false,
+        ..Facts::default()
     }
 }
 

@@ -171,7 +171,7 @@ fn push_value(text: &mut String, value: &str) {
 
 /// JSON escapes the control characters of ASCII only; a terminal acts upon
 /// others too. Outside of its strings JSON has none of them.
-fn escape_invisible(json: String) -> String {
+pub(in crate::observe) fn escape_invisible(json: String) -> String {
     if json.bytes().all(|byte| byte < 0x7f) {
         return json;
     }

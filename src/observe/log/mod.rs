@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
+pub(super) use self::line::escape_invisible;
+
 use self::line::Line;
 use self::output::Output;
 

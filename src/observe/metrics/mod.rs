@@ -29,6 +29,7 @@ use self::process::Process;
 use self::requests::RequestMetrics;
 use self::room::{RoomMetrics, Watched};
 use self::usage::UsageMetrics;
+use super::audit::Counters;
 use super::broken::Broken;
 use crate::storage::Room;
 
@@ -48,6 +49,7 @@ struct Inner {
     damaged: Counter,
     room: Watched,
     files: WatchedFiles,
+    audit: Counters,
     usage: UsageMetrics,
 }
 
@@ -73,6 +75,17 @@ impl Metrics {
         registry.register_collector(Box::new(Process));
         let room = Watched::default();
         registry.register_collector(Box::new(RoomMetrics(room.clone())));
+        let audit = Counters::default();
+        registry.register(
+            "wharf_audit_lines",
+            "Lines of the audit log that were written",
+            audit.written.clone(),
+        );
+        registry.register(
+            "wharf_audit_lost",
+            "Lines of the audit log that were lost",
+            audit.lost.clone(),
+        );
         let files = WatchedFiles::default();
         registry.register_collector(Box::new(BrokenFiles(files.clone())));
         let usage = UsageMetrics::default();
@@ -86,6 +99,7 @@ impl Metrics {
             damaged,
             room,
             files,
+            audit,
             usage,
         }))
     }
@@ -115,6 +129,11 @@ impl Metrics {
     pub fn watch_room(&self, room: Room) {
         // One process has one store.
         let _ = self.0.room.set(room);
+    }
+
+    /// What the audit log counts in.
+    pub fn audit(&self) -> Counters {
+        self.0.audit.clone()
     }
 
     /// Shows which of the files that are followed are broken. The first one

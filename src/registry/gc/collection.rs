@@ -1,21 +1,19 @@
 //! A collection from its beginning to its end: who collects, C1 to C7, what is
 //! tidied afterwards, what is told.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::mark::Part;
 use super::meter::Meter;
 use super::pace::Pace;
 use super::reached;
 use super::records::Record;
 use super::seal::Alone;
-use crate::oci::{Algorithm, Digest, RepositoryName, UploadId};
+use crate::oci::{Digest, RepositoryName, UploadId};
 use crate::registry::check::seconds;
-use crate::registry::usage::{Measured, Totals};
 use crate::registry::{Error, Registry};
 use crate::storage::{Hold, StorageError, layout};
 
@@ -42,6 +40,9 @@ pub struct Options {
     pub most_cells: usize,
     /// What a dry run takes for removed already, by repository.
     pub without: Arc<HashMap<RepositoryName, HashSet<Digest>>>,
+    /// How often a checkpoint is saved, from which a later collection goes on;
+    /// without one none is saved, and one that is there counts no more.
+    pub checkpoints: Option<Duration>,
     /// Ends the collection early when it is cancelled.
     pub stop: CancellationToken,
 }
@@ -57,6 +58,7 @@ impl Default for Options {
             jobs: 4,
             most_cells: reached::MOST,
             without: Arc::default(),
+            checkpoints: None,
             stop: CancellationToken::new(),
         }
     }
@@ -87,7 +89,7 @@ pub trait Observer: Send + Sync {
 impl Observer for () {}
 
 /// What came of a collection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// Repositories that hold manifests or layers.
     pub repositories: u64,
@@ -115,6 +117,8 @@ pub struct Report {
     pub unsealed: u64,
     /// How often all links were read: more than once with very much content.
     pub passes: u64,
+    /// How often it went on where another process had stopped.
+    pub resumed: u64,
 }
 
 /// Why a collection ended early. What it had removed is removed.
@@ -188,10 +192,10 @@ impl Collector {
     /// Collects once.
     ///
     /// # Errors
-    /// Why it ended early; the next one begins anew.
+    /// Why it ended early; the next one begins anew, or at the last checkpoint.
     pub async fn run(&self) -> Result<Report, Failure> {
         if self.options.dry_run {
-            return self.passes(&mut Report::default()).await;
+            return self.passes(None).await;
         }
         if self.registry.settings().read_only {
             return Err(Failure::ReadOnly);
@@ -204,9 +208,8 @@ impl Collector {
         };
         let mut record = self.enter(alone).await?;
         let begun = Instant::now();
-        let mut report = Report::default();
         let ended = tokio::select! {
-            ended = self.collect(alone, &mut report) => ended,
+            ended = self.collect(alone) => ended,
             never = self.stay_alive(record.clone()) => never,
         };
         record.running = false;
@@ -227,16 +230,22 @@ impl Collector {
     /// Says that it begins, unless another process seems to be at it.
     async fn enter(&self, alone: Alone) -> Result<Record, Failure> {
         let mut record = self.registry.collections().await?;
-        let now = seconds(SystemTime::now());
-        let alive = now.abs_diff(record.alive) < DEAD.as_secs();
-        if alone == Alone::Unknown && record.running && alive && record.holder != self.id {
+        if alone == Alone::Unknown && self.is_another_at_it(&record) {
             return Err(Failure::Busy);
         }
+        let now = seconds(SystemTime::now());
         record.holder.clone_from(&self.id);
         record.running = true;
         record.alive = now;
         self.registry.set_collections(&record).await?;
         Ok(record)
+    }
+
+    /// Whether another process says that it collects, and seems to live.
+    pub(super) fn is_another_at_it(&self, record: &Record) -> bool {
+        let now = seconds(SystemTime::now());
+        let alive = now.abs_diff(record.alive) < DEAD.as_secs();
+        record.running && alive && record.holder != self.id
     }
 
     /// Gives signs of life; never ends.
@@ -250,10 +259,12 @@ impl Collector {
         }
     }
 
-    async fn collect(&self, alone: Alone, report: &mut Report) -> Result<Report, Failure> {
+    async fn collect(&self, alone: Alone) -> Result<Report, Failure> {
         let written = self.registry.store().head(&layout::collections()).await?;
         let now = written.map_or_else(SystemTime::now, |meta| meta.modified);
-        self.seal(alone, now).await?;
+        let checkpoint = self.checkpoint(now).await?;
+        let mark = checkpoint.as_ref().map(|checkpoint| &*checkpoint.mark);
+        self.seal(alone, now, mark).await?;
         for child in self.registry.all_names(&layout::written_again()).await? {
             let Ok(digest) = format!("sha256:{}", child.name).parse::<Digest>() else {
                 continue;
@@ -263,76 +274,11 @@ impl Collector {
                 self.registry.store().withdraw(&record).await?;
             }
         }
-        self.passes(report).await
-    }
-
-    /// All passes; what they have measured is told once all have ended.
-    async fn passes(&self, report: &mut Report) -> Result<Report, Failure> {
-        let began = SystemTime::now();
-        let parts = self.parts().await?;
-        report.passes = parts.len() as u64;
-        let mut measured: BTreeMap<String, Measured> = BTreeMap::new();
-        let mut untidy = Vec::new();
-        for part in parts {
-            let mark = self.mark(part).await?;
-            let outcome = self.sweep(&mark, part, report).await;
-            self.unmark(&mark.name).await;
-            outcome?;
-            let mut found = mark.found();
-            report.repositories = found.holding;
-            report.manifests = found.repositories.iter().map(|one| one.manifests).sum();
-            report.needed += found.reached.len() as u64;
-            untidy = std::mem::take(&mut found.untidy);
-            for one in found.repositories.drain(..) {
-                match measured.get_mut(one.name.as_str()) {
-                    None => {
-                        measured.insert(one.name.to_string(), one);
-                    }
-                    Some(before) => {
-                        before.unique += one.unique;
-                        before.shared += one.shared;
-                        (before.manifests, before.tags) = (one.manifests, one.tags);
-                    }
-                }
-            }
-        }
-        // Each pass has met all of them.
-        report.dangling = self.meter.all_dangling() / report.passes.max(1);
-        if self.options.dry_run {
-            return Ok(report.clone());
-        }
-        for name in untidy {
-            report.links += self.paced(self.tidy(&name)).await?;
-        }
-        let mut totals = Totals::new(began);
-        totals.waiting = report.young_bytes;
-        totals.used = self.meter.needed_bytes();
-        let held = measured.into_values().filter(|one| one.manifests > 0);
-        self.registry.usage_measured(totals, held.collect()).await?;
-        Ok(report.clone())
-    }
-
-    /// In how many parts the digests are looked at, so that what is reached fits
-    /// into memory: digests are spread evenly, so that some shards tell of all.
-    async fn parts(&self) -> Result<Vec<Part>, Failure> {
-        const LOOKED_AT: [&str; 4] = ["13", "5b", "a4", "ec"];
-        let mut cells = 0;
-        for shard in LOOKED_AT {
-            let prefix = layout::blob_shard(Algorithm::Sha256, shard);
-            let most = self.options.most_cells / 16;
-            let store = self.registry.store();
-            cells += store.children(&prefix, None, most.max(16)).await?.len() * 64;
-        }
-        // Half as much again, for what is pushed meanwhile.
-        let wanted = (cells + cells / 2).div_ceil(self.options.most_cells.max(1));
-        let parts = wanted.clamp(1, 256).next_power_of_two().min(256);
-        let width = 256 / parts;
-        let of = |index: usize| {
-            let first = u8::try_from(index * width).unwrap_or(u8::MAX);
-            let last = u8::try_from((index + 1) * width - 1).unwrap_or(u8::MAX);
-            Part { first, last }
+        let resumed = match checkpoint {
+            Some(checkpoint) => self.resumed(checkpoint).await?,
+            None => None,
         };
-        Ok((0..parts).map(of).collect())
+        self.passes(resumed).await
     }
 
     /// C7. What stays registered costs pushes a record each, and is taken for

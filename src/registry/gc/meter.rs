@@ -17,6 +17,16 @@ pub struct Meter {
     removed_bytes: AtomicU64,
 }
 
+/// All of it, for whoever goes on.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(super) struct Tally {
+    repositories: u64,
+    manifests: u64,
+    dangling: u64,
+    needed_bytes: u64,
+    shards: u64,
+}
+
 /// What a meter shows at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -45,6 +55,28 @@ impl Meter {
     /// are read.
     pub fn place(&self) -> f64 {
         self.shards.load(Ordering::Relaxed) as f64 / SHARDS
+    }
+
+    /// What is to be told to [`Self::resume`].
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            repositories: self.repositories.load(Ordering::Relaxed),
+            manifests: self.manifests.load(Ordering::Relaxed),
+            dangling: self.dangling.load(Ordering::Relaxed),
+            needed_bytes: self.needed_bytes.load(Ordering::Relaxed),
+            shards: self.shards.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Goes on where another one was.
+    pub(super) fn resume(&self, tally: Tally) {
+        self.repositories
+            .store(tally.repositories, Ordering::Relaxed);
+        self.manifests.store(tally.manifests, Ordering::Relaxed);
+        self.dangling.store(tally.dangling, Ordering::Relaxed);
+        self.needed_bytes
+            .store(tally.needed_bytes, Ordering::Relaxed);
+        self.shards.store(tally.shards, Ordering::Relaxed);
     }
 
     pub(super) fn repository(&self) {

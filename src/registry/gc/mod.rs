@@ -50,12 +50,14 @@
 //! and intents may be taken away from whoever seems dead at any moment; a run
 //! that has decided only from whoever is dead ([`seal`]).
 
+mod checkpoint;
 mod collection;
 mod held;
 mod links;
 mod mark;
 mod meter;
 mod pace;
+mod passes;
 mod place;
 mod pushing;
 mod reached;

@@ -12,6 +12,9 @@ use crate::oci::Digest;
 /// The most cells of one pass: with the table's own room at most 100 MB.
 pub(super) const MOST: usize = 2_000_000;
 
+/// Cells in one piece of a checkpoint, about: 5 MB.
+pub(super) const CELLS_PIECE: usize = 250_000;
+
 /// No repository needs it, but it must stay.
 const NOBODY: u32 = u32::MAX;
 
@@ -68,6 +71,16 @@ impl Reached {
     /// A cell stays, whoever needs it.
     pub(super) fn stays(&mut self, cell: Cell) {
         self.0.entry(cell).or_insert(NOBODY);
+    }
+
+    /// Every cell, with what is known of it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Cell, &u32)> {
+        self.0.iter()
+    }
+
+    /// A cell as [`Self::iter`] told it.
+    pub(super) fn put(&mut self, cell: Cell, known: u32) {
+        self.0.insert(cell, known);
     }
 
     pub(super) fn has(&self, cell: &Cell) -> bool {

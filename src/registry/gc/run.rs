@@ -106,7 +106,7 @@ impl Collector {
         }
         // R4
         let stands = registry.store().head(&layout::run(&mark.name)).await?;
-        if stands.is_none() {
+        if stands.is_none_or(|record| record.modified != mark.now) {
             return Err(Failure::TakenForDead);
         }
         needed.sort_unstable();

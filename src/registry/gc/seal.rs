@@ -29,14 +29,23 @@ pub(super) enum Alone {
 }
 
 impl Collector {
-    /// Takes away what the dead left. Nothing is registered by this process.
-    pub(super) async fn seal(&self, alone: Alone, now: SystemTime) -> Result<(), Failure> {
+    /// Takes away what the dead left, but for a mark that this process goes on
+    /// with. Nothing else is registered by it.
+    pub(super) async fn seal(
+        &self,
+        alone: Alone,
+        now: SystemTime,
+        mark: Option<&str>,
+    ) -> Result<(), Failure> {
         let registry = self.registry();
         let store = registry.store();
         let proven = alone == Alone::Proven;
+        // Before the marks: what is beside one that is registered later stays.
+        let pushed = registry.all_names(&layout::all_pushed()).await?;
         let mut marks = Vec::new();
         for registered in registry.registered().await? {
             match registered {
+                Registered::Mark(name) if Some(&*name) == mark => marks.push(name),
                 Registered::Mark(name) => {
                     let key = layout::run(&name);
                     if proven || self.is_older(&key, SILENT, now).await? {
@@ -48,7 +57,7 @@ impl Collector {
                 Registered::Run(name) => self.seal_run(&name, proven, now).await?,
             }
         }
-        for child in registry.all_names(&layout::all_pushed()).await? {
+        for child in pushed {
             if !marks.contains(&child.name) {
                 store.delete_all(&layout::pushed(&child.name)).await?;
             }

@@ -5,7 +5,8 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::collection::{Collector, Failure, Report};
-use super::mark::{Mark, Part};
+use super::mark::{Mark, Part, Place};
+use super::passes::Course;
 use super::reached::cell;
 use super::records::PAGE;
 use super::run::{Candidate, NAMES};
@@ -16,20 +17,24 @@ use crate::storage::{Key, Meta, Pages, layout};
 const SHARD_PAGE: usize = 20_000;
 
 impl Collector {
-    /// C4 to R8 of one part of the digests.
-    pub(super) async fn sweep(
-        &self,
-        mark: &Mark,
-        part: Part,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
+    /// C4 to R8 of one part of the digests, or what is left of it.
+    pub(super) async fn sweep(&self, mark: &Mark, course: &mut Course) -> Result<(), Failure> {
+        let Place::Sweeping(first) = mark.place else {
+            return Ok(());
+        };
         if !self.options().dry_run {
             // What readers no longer saw must be gone for good before its bytes are.
             self.registry().store().settle().await?;
         }
         let mut candidates = Vec::new();
-        for shard in part.first..=part.last {
-            let shard = format!("{shard:02x}");
+        for number in first..=mark.part.last.into() {
+            if self.is_due(&course.saving) {
+                self.remove_full(mark, &mut candidates, 1, &mut course.report)
+                    .await?;
+                self.save(course, mark, Place::Sweeping(number)).await;
+            }
+            let report = &mut course.report;
+            let shard = format!("{number:02x}");
             let prefix = layout::blob_shard(Algorithm::Sha256, &shard);
             let mut pages = Pages::of(prefix, SHARD_PAGE);
             while let Some(page) = pages.next(self.registry().store()).await? {
@@ -48,7 +53,9 @@ impl Collector {
             }
             self.counts().shard();
         }
-        self.pieces(mark, part, &mut candidates, report).await?;
+        let report = &mut course.report;
+        self.pieces(mark, mark.part, &mut candidates, report)
+            .await?;
         self.remove_full(mark, &mut candidates, 1, report).await
     }
 

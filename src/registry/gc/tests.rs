@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::records::{Decision, written};
 use super::{Collector, Failure, Observer, Options, Report};
-use crate::oci::{Algorithm, Digest, Reference};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 use crate::registry::{Error, Reading, Registry, Repository, Settings};
 use crate::storage::files::{self, Files};
 use crate::storage::{ByteStream, Key, layout};
@@ -169,7 +169,7 @@ async fn nothing_is_left_of_what_was_deleted() {
     assert_eq!(names, 0, "no repository is left");
     assert!(
         rig.registry
-            .catalog(None, 9, &|_| true)
+            .catalog(None, 9, &|_: &RepositoryName| true)
             .await
             .unwrap()
             .items
@@ -376,4 +376,136 @@ async fn a_client_that_was_told_of_a_blob_can_push_its_manifest() {
     assert_eq!((report.eligible, report.links), (0, 0));
     put(&repository, "v1", &image(b"old")).await.unwrap();
     assert!(pulls(&repository, "v1", b"old").await);
+}
+
+/// Stops a collection after it has seen so many repositories.
+struct StopsAfter {
+    left: std::sync::atomic::AtomicUsize,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Observer for StopsAfter {
+    fn repository(&self, _: &crate::oci::RepositoryName) {
+        let left = &self.left;
+        if left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1 {
+            self.stop.cancel();
+        }
+    }
+}
+
+fn resuming() -> Options {
+    Options {
+        checkpoints: Some(Duration::ZERO),
+        jobs: 1,
+        ..at_once()
+    }
+}
+
+/// Forty images with a layer of garbage each, and a collection that was stopped
+/// in the middle of them.
+async fn stopped_in_the_middle() -> Rig {
+    let rig = Rig::new();
+    for number in 0..40_u8 {
+        let repository = rig.repository(&format!("r{number:02}"));
+        push(&repository, "v1", &[number]).await;
+        push_blob(&repository, &[number, 1]).await;
+    }
+    let options = resuming();
+    let observer = StopsAfter {
+        left: 25.into(),
+        stop: options.stop.clone(),
+    };
+    let stopped = rig.collector(options, Arc::new(observer)).run().await;
+    assert!(matches!(stopped, Err(Failure::Stopped)), "{stopped:?}");
+    rig
+}
+
+async fn assert_all_whole(rig: &Rig) {
+    for number in 0..40_u8 {
+        let repository = rig.repository(&format!("r{number:02}"));
+        assert!(pulls(&repository, "v1", &[number]).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_collection_goes_on_where_one_was_stopped() {
+    let rig = stopped_in_the_middle().await;
+    // In a repository that was read already: what it needs was garbage then.
+    let early = rig.repository("r00");
+    put(&early, "late", &image(&[0, 1])).await.unwrap();
+    let report = rig.collector(resuming(), Arc::new(())).run().await.unwrap();
+    assert_eq!((report.resumed, report.removed), (1, 39), "{report:?}");
+    assert_eq!((report.repositories, report.links), (40, 39));
+    assert!(pulls(&early, "late", &[0, 1]).await);
+    assert_all_whole(&rig).await;
+    let left = rig.files().join("\n");
+    assert!(
+        !left.contains("/gc/runs/") && !left.contains("/gc/found/"),
+        "{left}"
+    );
+    assert!(
+        !left.contains("/gc/pushed/") && !left.contains("checkpoint"),
+        "{left}"
+    );
+    let again = rig.collector(resuming(), Arc::new(())).run().await.unwrap();
+    assert_eq!((again.resumed, again.removed), (0, 0));
+    // The late image and its layer weren't reached by that mark.
+    assert_eq!(again.needed, report.needed + 2);
+}
+
+#[tokio::test]
+async fn a_checkpoint_without_its_mark_counts_for_nothing() {
+    for again in [false, true] {
+        let rig = stopped_in_the_middle().await;
+        let store = rig.registry.store();
+        let marks = rig.registry.all_names(&layout::runs()).await.unwrap();
+        assert_eq!(marks.len(), 1, "it left its mark");
+        let mark = layout::run(&marks[0].name);
+        store.withdraw(&mark).await.unwrap();
+        let early = rig.repository("r00");
+        put(&early, "late", &image(&[0, 1])).await.unwrap();
+        if again {
+            // A request that was late, or a backup.
+            store.post(&mark, Bytes::new()).await.unwrap();
+        }
+        let report = rig.collector(resuming(), Arc::new(())).run().await.unwrap();
+        assert_eq!((report.resumed, report.removed), (0, 39), "{report:?}");
+        assert!(pulls(&early, "late", &[0, 1]).await);
+        assert_all_whole(&rig).await;
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_for_the_same_grace_and_whole_pieces_only() {
+    let rig = stopped_in_the_middle().await;
+    let day = Options {
+        grace: Duration::from_secs(86_400),
+        ..resuming()
+    };
+    let report = rig.collector(day, Arc::new(())).run().await.unwrap();
+    assert_eq!((report.resumed, report.removed), (0, 0));
+    let rig = stopped_in_the_middle().await;
+    let pieces = rig.registry.all_names(&layout::checkpoint_pieces()).await;
+    for piece in pieces.unwrap() {
+        let key = layout::checkpoint_piece(&piece.name);
+        std::fs::write(rig.dir.path().join(key.as_str()), b"[]").unwrap();
+    }
+    let report = rig.collector(resuming(), Arc::new(())).run().await.unwrap();
+    assert_eq!((report.resumed, report.removed), (0, 40));
+    assert_all_whole(&rig).await;
+}
+
+#[tokio::test]
+async fn nobody_goes_on_where_collections_were_switched_off() {
+    let rig = stopped_in_the_middle().await;
+    rig.collector(at_once(), Arc::new(()))
+        .give_up()
+        .await
+        .unwrap();
+    let left = rig.files().join("\n");
+    assert!(
+        !left.contains("/gc/runs/") && !left.contains("/gc/found/"),
+        "{left}"
+    );
+    assert!(!left.contains("checkpoint"), "{left}");
 }

@@ -206,7 +206,7 @@ async fn what_a_plan_frees_is_what_a_collection_removes() {
     assert_eq!(rig.collect().await.removed_bytes, freed);
     let names = rig
         .registry
-        .catalog(None, 10, &|_| true)
+        .catalog(None, 10, &|_: &RepositoryName| true)
         .await
         .unwrap()
         .items;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::super::{Error, Page, Registry};
+use super::super::{Error, Page, Registry, Sight};
 use super::changes::Change;
 use super::{State, UPLOADS, now};
-use crate::oci::{RepositoryName, UploadId};
+use crate::oci::{RepositoryName, Span, UploadId};
 use crate::storage::{Pages, layout};
 
 /// Names of one look into a listing.
@@ -76,7 +76,7 @@ impl Summary {
 
 impl Registry {
     /// What repositories hold whose names are greater than `after` and that
-    /// `sees` lets through, at most `limit` of them.
+    /// `sight` shows, at most `limit` of them.
     ///
     /// # Errors
     /// Those of the store, if nothing is known yet.
@@ -84,24 +84,27 @@ impl Registry {
         &self,
         after: Option<&str>,
         limit: usize,
-        sees: &(dyn Fn(&RepositoryName) -> bool + Sync),
+        sight: &dyn Sight,
     ) -> Result<UsagePage, Error> {
         self.usage().ready(self).await?;
         let state = self.usage().lock();
         let mut items = Vec::new();
-        let mut after = after.unwrap_or_default().to_owned();
-        // Those that have nothing any more are passed over.
-        loop {
-            let names = state.names(&after, limit.saturating_add(1));
-            let Some(last) = names.last() else { break };
-            after.clone_from(last);
-            let seen = names
-                .iter()
-                .filter(|name| name.parse().is_ok_and(|name| sees(&name)));
-            let usages = seen.map(|name| state.usage_of(name));
-            items.extend(usages.filter(|usage| !usage.is_empty()));
-            if items.len() > limit {
-                break;
+        let after = after.unwrap_or_default();
+        for span in sight.spans() {
+            // Those that have nothing any more are passed over.
+            let mut from = match span.start() {
+                start if start > after => Bound::Included(start.to_owned()),
+                _ => Bound::Excluded(after.to_owned()),
+            };
+            while items.len() <= limit {
+                let names = state.names(&span, from, limit.saturating_add(1));
+                let Some(last) = names.last() else { break };
+                from = Bound::Excluded(last.clone());
+                let seen = names
+                    .iter()
+                    .filter(|name| name.parse().is_ok_and(|name| sight.sees(&name)));
+                let usages = seen.map(|name| state.usage_of(name));
+                items.extend(usages.filter(|usage| !usage.is_empty()));
             }
         }
         let more = items.len() > limit;
@@ -180,14 +183,20 @@ impl Registry {
 }
 
 impl State {
-    /// At most `limit` names behind `after`, in order.
-    fn names(&self, after: &str, limit: usize) -> Vec<String> {
-        let behind = (Bound::Excluded(after), Bound::Unbounded);
-        let measured = self.measured.range::<str, _>(behind);
-        let mut names: BTreeSet<&String> = measured.map(|(name, _)| name).take(limit).collect();
+    /// At most `limit` names of a span, in order.
+    fn names(&self, span: &Span, from: Bound<String>, limit: usize) -> Vec<String> {
+        let behind = || (from.as_ref().map(String::as_str), Bound::Unbounded);
+        let within = |name: &&String| match span {
+            Span::Prefix(prefix) => name.starts_with(prefix),
+            Span::One(one) => name.as_str() == one.as_str(),
+        };
+        let measured = self.measured.range::<str, _>(behind());
+        let measured = measured.map(|(name, _)| name).take_while(within);
+        let mut names: BTreeSet<&String> = measured.take(limit).collect();
         for changes in self.changes() {
-            let changed = changes.repositories.range::<str, _>(behind);
-            names.extend(changed.map(|(name, _)| name).take(limit));
+            let changed = changes.repositories.range::<str, _>(behind());
+            let changed = changed.map(|(name, _)| name).take_while(within);
+            names.extend(changed.take(limit));
         }
         names.into_iter().take(limit).cloned().collect()
     }

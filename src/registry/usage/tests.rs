@@ -9,7 +9,7 @@ use futures_util::stream;
 use tempfile::TempDir;
 
 use super::{Measured, Quota, RepositoryUsage, Totals, microseconds};
-use crate::oci::{Algorithm, Digest, Reference};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 use crate::registry::{Error, Registry, Settings};
 use crate::storage::files::{self, Files, SyncMode};
 use crate::storage::{ByteStream, layout};
@@ -98,7 +98,10 @@ async fn processes_know_of_each_other_and_a_collection_corrects_them() {
         let summary = registry.usage_summary().await.unwrap();
         assert_eq!((summary.used, summary.waiting), (117, 3));
         assert_eq!(summary.measured, Some(microseconds(began)));
-        let page = registry.usage_page(None, 10, &|_| true).await.unwrap();
+        let page = registry
+            .usage_page(None, 10, &|_: &RepositoryName| true)
+            .await
+            .unwrap();
         assert_eq!(page.items.len(), 1, "b holds nothing any more");
     }
     // A process that begins later knows the same.

@@ -203,6 +203,14 @@ impl Store for Files {
             .await
     }
 
+    /// Until the machine starts anew; where others write too, nobody knows of
+    /// their power cuts.
+    fn era(&self) -> Option<String> {
+        let disk = self.durable.disk();
+        let boot = || String::from_utf8_lossy(disk.boot()).trim().to_owned();
+        (self.writable && !disk.is_shared()).then(boot)
+    }
+
     async fn hold(&self, key: &Key) -> Result<Hold, StorageError> {
         if !self.writable {
             return Ok(Hold::Unknown);

@@ -288,6 +288,11 @@ impl Store for Objects {
     }
 
     /// Nothing here ends with a process.
+    /// For ever, in this bucket.
+    fn era(&self) -> Option<String> {
+        Some(format!("{} {}", self.client.name, self.root))
+    }
+
     async fn hold(&self, _: &Key) -> Result<Hold, StorageError> {
         Ok(Hold::Unknown)
     }
