@@ -100,6 +100,10 @@ pub enum Unidentified {
     /// Too many verifications are under way.
     #[error("too many logins at once")]
     Busy,
+    /// The storage, where robots are, does not answer: whether the credentials
+    /// are right is not known.
+    #[error("who this is cannot be looked up at the moment")]
+    Unavailable,
     /// There were too many wrong passwords from this address or for this user.
     #[error("too many wrong logins")]
     Slowed {

@@ -141,6 +141,14 @@ impl Problem {
                 )
                 .with(RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            Unidentified::Unavailable => {
+                return Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorCode::Unavailable,
+                    "who this is cannot be looked up: the storage does not answer; try again in a moment",
+                )
+                .with(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             Unidentified::Slowed { seconds } => {
                 let message = format!(
                     "too many wrong logins from this address or for this user: try again in {seconds} s"

@@ -292,7 +292,7 @@ fn a_mount_needs_pull_on_its_source() {
     let put = put
         .header("Content-Type", content::IMAGE)
         .body(content::bytes(&image));
-    put.send().refused(404, "MANIFEST_BLOB_UNKNOWN");
+    put.send().refused(400, "MANIFEST_BLOB_UNKNOWN");
     scene
         .mount("bob", "bob/app", &digest, "team/app")
         .expect(201);

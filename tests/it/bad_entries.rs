@@ -149,7 +149,7 @@ impl Entry {
             stage.blob.clone()
         };
         let mut path = self.entry["path"].as_str().unwrap().to_owned();
-        if setup.starts_with("upload") {
+        if setup.starts_with("upload") || setup.contains("; upload") {
             let location = upload(&stage.repo, setup);
             let id = location.rsplit('/').next().unwrap();
             let id = id.split('?').next().unwrap().to_owned();
