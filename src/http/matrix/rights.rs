@@ -53,7 +53,7 @@ const fn expected(method: &'static str, path: &'static str, statuses: [u16; 9]) 
     }
 }
 
-const TABLE: [Expected; 20] = [
+const TABLE: [Expected; 21] = [
     //                                anon  none  pull  push  crea  dele  expi  revo  other
     expected("GET", "/v2/", [401, 200, 200, 200, 200, 200, 401, 401, 200]),
     expected(
@@ -141,6 +141,12 @@ const TABLE: [Expected; 20] = [
         "GET",
         "/v2/_wharf/usage?repository={name}",
         [401, 403, 200, 403, 403, 403, 401, 401, 403],
+    ),
+    // Not there without `auth.tokens`: who is known may learn that.
+    expected(
+        "GET",
+        "/token",
+        [401, 404, 404, 404, 404, 404, 401, 401, 404],
     ),
     // A tag that is there, with another manifest.
     expected(
