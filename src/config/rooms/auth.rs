@@ -234,7 +234,7 @@ pub(super) fn own_tokens(
     }
     let http = root.section("http");
     let known = settings.realm.is_some() || http.has("host") || http.mentions("tls");
-    if !known && !http.has("trustedproxies") {
+    if asked.is_some() && !known && !http.has("trustedproxies") {
         auth.note_of(
             "tokens",
             "clients are sent to `http://HOST/token` for a token: if a proxy in front takes HTTPS, say so in `http.host`",

@@ -142,7 +142,7 @@ const TABLE: [Expected; 21] = [
         "/v2/_wharf/usage?repository={name}",
         [401, 403, 200, 403, 403, 403, 401, 401, 403],
     ),
-    // There are no tokens here.
+    // Not there without `auth.tokens`: who is known may learn that.
     expected(
         "GET",
         "/token",
