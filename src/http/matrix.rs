@@ -180,11 +180,16 @@ impl World {
 
     /// The API over what is stored, for everybody who is known.
     async fn api(&self, settings: registry::Settings) -> Router {
-        self.api_with(settings, Access::default()).await
+        self.api_with(settings, Access::default(), None).await
     }
 
-    /// The API over what is stored, by rules.
-    async fn api_with(&self, settings: registry::Settings, access: Access) -> Router {
+    /// The API over what is stored, by rules, perhaps with tokens.
+    async fn api_with(
+        &self,
+        settings: registry::Settings,
+        access: Access,
+        tokens: Option<auth::tokens::Settings>,
+    ) -> Router {
         let store: Arc<dyn Store> = Arc::new(open(self.directory.path()));
         let users = htpasswd::Settings {
             realm: "matrix".to_owned(),
@@ -194,6 +199,7 @@ impl World {
         };
         let logins = auth::Settings {
             htpasswd: Some(users),
+            tokens,
             ..auth::Settings::default()
         };
         let opened = Authenticator::open(logins, &store).await;
