@@ -310,15 +310,6 @@ impl Authenticator {
         }
     }
 
-    /// The robot of that name as it is now, rights included, if it is neither
-    /// revoked nor expired: for a token that was made from its login.
-    ///
-    /// # Errors
-    /// [`Unidentified::Unavailable`]: the storage does not answer.
-    pub async fn robot(&self, name: &str) -> Result<Option<Caller>, Unidentified> {
-        self.ways.robots.caller(name).await
-    }
-
     /// Writes down in the storage which robots were used: those whose last
     /// record is a minute old, or `all`.
     ///

@@ -232,7 +232,7 @@ impl Asking<'_> {
 
     /// What becomes of the request when its caller falls while it runs.
     fn standing<R: Right>(&self, allowed: &Allowed<R>) -> Standing {
-        Standing::of(self.live, &self.caller, allowed, None)
+        Standing::of(self.live, &self.caller, allowed)
     }
 
     /// The outcome of a request that took data in: a refusal, if its caller

@@ -40,12 +40,7 @@ struct Asked {
     /// What the request was let in with.
     actions: Actions,
     over: OnceLock<Over>,
-    /// Told of an answer that is cut: nobody else hears of it.
-    on_cut: Option<OnCut>,
 }
-
-/// What hears that an answer was cut, and why.
-pub(super) type OnCut = Box<dyn Fn(&Over) + Send + Sync>;
 
 /// Why a request may not go on.
 #[derive(Debug, Clone)]
@@ -63,7 +58,6 @@ impl Standing {
         live: &Arc<ArcSwap<State>>,
         caller: &Arc<Caller>,
         allowed: &Allowed<R>,
-        on_cut: Option<OnCut>,
     ) -> Self {
         Self(Arc::new(Asked {
             live: Arc::clone(live),
@@ -71,7 +65,6 @@ impl Standing {
             repository: allowed.repository().clone(),
             actions: allowed.actions(),
             over: OnceLock::new(),
-            on_cut,
         }))
     }
 
@@ -197,9 +190,6 @@ impl Watched {
             let stands = ready!(asking.as_mut().poll(context));
             self.asking = None;
             self.next = Instant::now() + AGAIN;
-            if !stands && self.waits == Waits::Asleep {
-                self.standing.tell_cut();
-            }
             return Poll::Ready(stands);
         }
         Poll::Ready(true)
@@ -221,14 +211,6 @@ impl Watched {
                 return Poll::Ready(());
             }
             timer.as_mut().reset(next);
-        }
-    }
-}
-
-impl Standing {
-    fn tell_cut(&self) {
-        if let (Some(tell), Some(over)) = (&self.0.on_cut, self.over()) {
-            tell(over);
         }
     }
 }

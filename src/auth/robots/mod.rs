@@ -60,17 +60,6 @@ impl Robots {
         }
     }
 
-    /// The robot of that name as it is now, if it may still log in: for a token
-    /// that was made from its login.
-    pub(super) async fn caller(&self, name: &str) -> Result<Option<Caller>, Unidentified> {
-        let Ok(name) = name.parse() else {
-            return Ok(None);
-        };
-        let robot = self.known.robot(&name).await?;
-        let robot = robot.filter(|robot| !robot.is_expired(SystemTime::now()));
-        Ok(robot.map(|robot| robot.caller(&name)))
-    }
-
     /// Whether the robot of that name still has this record, and has not
     /// expired. Nothing is said for one that the storage does not tell of.
     pub(super) async fn stands(&self, name: &str, stamp: Stamp) -> bool {

@@ -150,18 +150,6 @@ impl Audit {
         inner.send(entry.line(Timestamp::now(), suppressed)).await;
     }
 
-    /// Writes a line if there is room: for where nobody can wait.
-    pub fn offer(&self, entry: &Entry) {
-        let Some(inner) = &self.0 else { return };
-        if let Some(suppressed) = inner.admit(entry) {
-            let line = entry.line(Timestamp::now(), suppressed);
-            inner.shared.waiting.fetch_add(1, Ordering::AcqRel);
-            if inner.lines.try_send(line).is_err() {
-                inner.lost();
-            }
-        }
-    }
-
     /// Tells of failures that were too many for a line each, once their second
     /// is over. To be called about every second.
     pub fn tick(&self) {
