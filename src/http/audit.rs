@@ -206,8 +206,7 @@ pub(super) fn how(caller: &Caller, headers: &HeaderMap) -> &'static str {
         (Identity::Anonymous, _) => "anonymous",
         (Identity::Robot(_), _) => "robot",
         (Identity::Workload { .. }, _) => "workload",
-        (Identity::User(_), None) => "certificate",
-        (Identity::User(_), Some(_)) => match bearer {
+        (Identity::User(_), _) => match bearer {
             Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => "token",
             _ => "password",
         },
