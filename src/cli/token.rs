@@ -47,7 +47,7 @@ enum What {
         /// and `-`
         #[arg(long)]
         name: RobotName,
-        /// What it may do and where, as 'pull,push team/**'; may be repeated
+        /// What it may do and where, as 'push team/**'; may be repeated; push and create bring pull along
         #[arg(long, required = true, value_name = "ACTIONS PATTERN", value_parser = grant)]
         allow: Vec<Grant>,
         /// For how long, as 30d or 12h, or `never`
@@ -90,11 +90,16 @@ fn grant(text: &str) -> Result<Grant, String> {
     let (actions, pattern) = text
         .trim()
         .split_once(' ')
-        .ok_or("write actions, a space and a pattern, as 'pull,push team/**'")?;
+        .ok_or("write actions, a space and a pattern, as 'push team/**'")?;
     let actions: Result<Actions, _> = actions.split(',').map(str::parse).collect();
     let pattern: Result<crate::oci::RepositoryPattern, _> = pattern.trim().parse();
+    let actions = actions.map_err(|error: crate::oci::InvalidAction| error.to_string())?;
     Ok(Grant {
-        actions: actions.map_err(|error: crate::oci::InvalidAction| error.to_string())?,
+        actions: match actions.has(Action::Create) {
+            // Clients that push look first what is there, and most fail if they may not.
+            true => actions.with(Action::Pull),
+            false => actions,
+        },
         repositories: pattern.map_err(|error: crate::oci::InvalidPattern| error.to_string())?,
     })
 }
@@ -191,11 +196,6 @@ fn warn(grant: &Grant) {
     if actions.has(Action::Delete) && pattern.as_str() == "**" {
         eprintln!("warning: with `{actions} {pattern}` it may delete everything in this registry");
     }
-    if actions.has(Action::Create) && !actions.has(Action::Pull) {
-        eprintln!(
-            "warning: `{actions} {pattern}` is without pull: most clients look first what is there, and fail; 'pull,{actions} {pattern}' is what they need"
-        );
-    }
 }
 
 #[cfg(test)]
@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn rights_are_actions_and_a_pattern() {
         let read = |text| grant(text).map(|grant| grant.to_string());
-        assert_eq!(read("push team/**"), Ok("push team/**".to_owned()));
+        assert_eq!(read("push team/**"), Ok("pull,push team/**".to_owned()));
+        assert_eq!(read("delete a"), Ok("delete a".to_owned()));
         assert_eq!(read(" pull,create  a/b "), Ok("pull,create a/b".to_owned()));
         for wrong in [
             "",

@@ -138,10 +138,7 @@ fn a_key_that_cannot_be_honoured_safely_keeps_the_registry_from_starting() {
             "proxy: {remoteurl: https://registry-1.docker.io}\n",
             "proxy.remoteurl",
         ),
-        (
-            "auth: {token: {realm: https://a.example, service: s, issuer: i, rootcertbundle: /b}}\n",
-            "auth.token",
-        ),
+        ("auth: {token: {realm: https://a.example}}\n", "auth.token"),
         ("auth: {silly: {realm: r, service: s}}\n", "auth.silly"),
         (
             "http: {tls: {letsencrypt: {email: a@b.example}}}\n",
